@@ -1,0 +1,2 @@
+//! Every benchmark of the project in one binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The speculative-execution protocol as a sans-IO state machine.

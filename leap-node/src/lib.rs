@@ -1,0 +1,1 @@
+//! The server: hosts objects, the coordinator and the HTTP and gRPC APIs.

@@ -1,0 +1,1 @@
+//! State objects that come with Leap: log, key-value store, workflow engine.

@@ -1,0 +1,1 @@
+//! Journals, checkpoints and fenced registers on a local disk or any object store.

@@ -1,0 +1,2 @@
+//! Project tasks: check, fix, test, setup.
+fn main() {}
