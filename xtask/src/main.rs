@@ -1,2 +1,78 @@
-//! Project tasks: check, fix, test, setup.
-fn main() {}
+//! Project tasks: `cargo xtask setup | check | fix | test`.
+//!
+//! `check` is exactly what continuous integration checks and never writes a file of the
+//! repository; `fix` writes; `setup` installs what tests need; `test` does all of it.
+//! Besides running cargo, `check` holds the project to three promises of its own:
+//!
+//! - every rule of `docs/protocol.md` is cited by code and by a test ([`citations`]),
+//! - each crate knows only what it may know ([`rooms`], and [`wasm`] for `leap-core`),
+//! - links between documents lead somewhere ([`links`]).
+//!
+//! What this crate does not know: the crates of Leap. It only reads their files, so it builds
+//! within seconds and runs when they do not compile.
+
+mod check;
+mod citations;
+mod files;
+mod fix;
+mod links;
+mod metadata;
+mod rooms;
+mod setup;
+mod steps;
+mod test;
+mod wasm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::steps::Steps;
+use crate::workspace::Workspace;
+
+/// Tasks of the Leap project.
+///
+/// A first day: `cargo xtask setup`, then edit, `cargo xtask fix`, `cargo xtask test`.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what checks and tests need; quick when all is there.
+    #[command(long_about = setup::HELP)]
+    Setup,
+    /// Check everything that continuous integration checks; write nothing.
+    #[command(long_about = check::HELP)]
+    Check,
+    /// Format the code and apply what clippy can mend by itself.
+    #[command(long_about = fix::HELP)]
+    Fix,
+    /// Set up, check and run all tests: what continuous integration runs.
+    #[command(long_about = test::HELP)]
+    Test,
+}
+
+fn main() -> ExitCode {
+    let task = Arguments::parse().task;
+    let workspace = Workspace::of_this_crate();
+    let mut steps = Steps::default();
+    let outcome = match task {
+        Task::Setup => setup::run(&workspace, &mut steps),
+        Task::Check => check::run(&workspace, &mut steps),
+        Task::Fix => fix::run(&workspace, &mut steps),
+        Task::Test => test::run(&workspace, &mut steps),
+    };
+    steps.summarise();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

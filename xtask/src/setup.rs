@@ -1,0 +1,199 @@
+//! `cargo xtask setup`: what checks and tests need besides Rust.
+//!
+//! Tools go below `target/tools`, so that nothing of the user's own is touched and deleting the
+//! folder undoes everything. What is already on `PATH` is used as it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::steps::Steps;
+use crate::workspace::{self, Workspace};
+
+pub(crate) const HELP: &str = "\
+Install what checks and tests need; quick when all is there.
+
+  rustfmt, clippy             with rustup
+  cargo-nextest, cargo-deny   from source, three to five minutes each the first time
+  moto, azurite               an S3 and an Azure Blob server for leap-store's tests
+
+All but the first line goes to target/tools; delete that folder to undo. Python 3 with venv, and
+npm, are installed with apt-get when they are missing and the user is root; otherwise one line
+says what to install. Never asks a question.";
+
+pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
+    steps.run("setup: rustfmt", || {
+        ensure_component(workspace, "rustfmt", "fmt")
+    })?;
+    steps.run("setup: clippy", || {
+        ensure_component(workspace, "clippy", "clippy")
+    })?;
+    steps.run("setup: cargo-nextest", || {
+        ensure_subcommand(workspace, "nextest")
+    })?;
+    steps.run("setup: cargo-deny", || ensure_subcommand(workspace, "deny"))?;
+    steps.run("setup: moto", || ensure_moto(workspace))?;
+    steps.run("setup: azurite", || ensure_azurite(workspace))
+}
+
+fn ensure_component(workspace: &Workspace, component: &str, subcommand: &str) -> Result<()> {
+    if workspace.succeeds(&format!("cargo {subcommand} --version")) {
+        return Ok(());
+    }
+    workspace
+        .run(&format!("rustup component add {component}"))
+        .with_context(|| format!("install {component}, as it came with your Rust"))
+}
+
+/// Installs `cargo-NAME` into `target/tools` unless cargo already knows the subcommand.
+fn ensure_subcommand(workspace: &Workspace, name: &str) -> Result<()> {
+    if workspace.succeeds(&format!("cargo {name} --version")) {
+        return Ok(());
+    }
+    eprintln!("  cargo-{name} is missing: building it from source, this takes minutes");
+    let mut install = workspace.command("cargo install --quiet --locked --root");
+    workspace::run(install.arg(workspace.tools()).arg(format!("cargo-{name}")))
+}
+
+/// A tool that a foreign package manager installs below `target/tools`.
+struct Package<'a> {
+    /// Its folder below `target/tools`.
+    name: &'a str,
+    /// What to ask the package manager for.
+    requirement: &'a str,
+}
+
+impl Package<'_> {
+    fn folder(&self, workspace: &Workspace) -> PathBuf {
+        workspace.tools().join(self.name)
+    }
+
+    /// Runs `install` on an empty folder unless exactly this requirement was installed there before.
+    ///
+    /// A note left in the folder at the end says so: an installation that was interrupted starts over.
+    fn ensure(
+        &self,
+        workspace: &Workspace,
+        install: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        let folder = self.folder(workspace);
+        let note = folder.join("installed");
+        if fs::read_to_string(&note).is_ok_and(|installed| installed == self.requirement) {
+            return Ok(());
+        }
+        if folder.exists() {
+            fs::remove_dir_all(&folder)
+                .with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        install(&folder)?;
+        fs::write(&note, self.requirement)
+            .with_context(|| format!("cannot write {}", note.display()))
+    }
+}
+
+fn ensure_moto(workspace: &Workspace) -> Result<()> {
+    let moto = Package {
+        name: "moto",
+        requirement: "moto[server]==5.2.5",
+    };
+    moto.ensure(workspace, |folder| {
+        // Debian ships `venv` without `ensurepip`, which the new environment needs.
+        if !workspace.succeeds("python3 -m ensurepip --version") {
+            ensure_system_package(workspace, "python3-venv")?;
+        }
+        workspace::run(workspace.command("python3 -m venv").arg(folder))?;
+        let pip = folder.join("bin/pip");
+        let mut install = workspace.command(&pip.to_string_lossy());
+        workspace::run(install.args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            moto.requirement,
+        ]))
+    })
+}
+
+fn ensure_azurite(workspace: &Workspace) -> Result<()> {
+    let azurite = Package {
+        name: "azurite",
+        requirement: "azurite@3.35.0",
+    };
+    azurite.ensure(workspace, |folder| {
+        if !workspace.succeeds("npm --version") {
+            ensure_system_package(workspace, "npm")?;
+        }
+        let mut install = workspace.command("npm install --silent --no-audit --no-fund --prefix");
+        workspace::run(install.arg(folder).arg(azurite.requirement))
+    })
+}
+
+/// Installs a package of Debian's, or says in one line what to install.
+fn ensure_system_package(workspace: &Workspace, package: &str) -> Result<()> {
+    let is_root = workspace.read("id -u").is_ok_and(|id| id.trim() == "0");
+    if !is_root || !workspace.succeeds("apt-get --version") {
+        bail!(
+            "{package} is missing: install it with your system's package manager (Debian: `sudo apt-get install {package}`)"
+        );
+    }
+    workspace.run("apt-get update -q")?;
+    let mut install = workspace.command("apt-get install -q -y --no-install-recommends");
+    workspace::run(
+        install
+            .arg(package)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is installed is not installed again; another requirement starts from an empty folder.
+    #[test]
+    fn a_package_is_installed_once_per_requirement() {
+        let root = tempfile::tempdir().unwrap();
+        let workspace = Workspace::at(root.path());
+        let installs = |requirement: &str| {
+            let mut calls = 0;
+            let package = Package {
+                name: "tool",
+                requirement,
+            };
+            let install = |folder: &Path| {
+                calls += 1;
+                Ok(fs::write(folder.join(requirement), "")?)
+            };
+            package.ensure(&workspace, install).unwrap();
+            calls
+        };
+        assert_eq!(
+            [installs("tool@1"), installs("tool@1"), installs("tool@2")],
+            [1, 0, 1]
+        );
+        assert!(!root.path().join("target/tools/tool/tool@1").exists());
+    }
+
+    #[test]
+    fn an_interrupted_installation_starts_over() {
+        let root = tempfile::tempdir().unwrap();
+        let workspace = Workspace::at(root.path());
+        let package = Package {
+            name: "tool",
+            requirement: "tool@1",
+        };
+        package
+            .ensure(&workspace, |_| bail!("no network"))
+            .unwrap_err();
+        let mut calls = 0;
+        package
+            .ensure(&workspace, |_| {
+                calls += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(calls, 1);
+    }
+}
