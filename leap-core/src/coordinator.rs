@@ -1,0 +1,704 @@
+//! The coordinator: a cache of the dependency graph, the boundary, and rollback decisions.
+//!
+//! It writes nothing on the failure-free path (rule P11). Its log holds who belongs to the cluster and
+//! which decisions were taken; everything else is asked for again after a restart. It does not know
+//! how its log is stored, which link leads to which object, or when somebody has failed: a failure is
+//! that a new incarnation asks to join.
+//!
+//! # How a failure is repaired
+//!
+//! ```text
+//! Steady ── join of a member's next incarnation ──► Gathering ── all fragments ──► Logging
+//!   ▲                                                                                │ durable
+//!   └──────────────── all have acknowledged ──────── Announcing ◄────────────────────┘
+//! ```
+//!
+//! A coordinator that starts with members in its log starts in `Gathering`, and answers no boundary
+//! question until that has ended. Failures that come meanwhile wait their turn; each gets a
+//! world-line of its own (rule P10).
+//!
+//! # Invariants
+//!
+//! - The boundary only grows (rule P7); a decision never cuts below it.
+//! - `world_line` is that of the newest durable decision, and all `Persisted` in the graph are of it.
+//! - One gather or decision is under way at a time.
+
+mod cut;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::{
+    decision::{Decision, LogRecord},
+    graph::Graph,
+    id::{Incarnation, ObjectId, Version, WorldLine},
+    message::{Fragment, GatherId, Refusal, ToCoordinator, ToParticipant},
+    rules::Rules,
+};
+
+/// The driver's own name for a link to one OS process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LinkId(pub u64);
+
+/// What the coordinator can be told.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum CoordinatorInput {
+    /// A process has connected and knows all decisions up to `world_line`, or none at all.
+    Subscribe {
+        /// The new link.
+        link: LinkId,
+        /// The newest world-line that the process knows.
+        world_line: Option<WorldLine>,
+    },
+    /// A participant says something.
+    Message(ToCoordinator),
+    /// The oldest log record that was not durable yet is durable.
+    Logged,
+}
+
+/// What the coordinator's driver must do, in order.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum CoordinatorEffect {
+    /// Append to the log, then give [`CoordinatorInput::Logged`].
+    Log(LogRecord),
+    /// Send over this link.
+    ToLink(LinkId, ToParticipant),
+    /// Send over the link of the process that hosts this incarnation of this object.
+    ToObject(ObjectId, Incarnation, ToParticipant),
+    /// Send over every link.
+    Broadcast(ToParticipant),
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Member {
+    incarnation: Incarnation,
+    /// The version it left with, all committed; it is not asked for anything until it is back.
+    left: Option<Version>,
+}
+
+/// A new incarnation that waits to be admitted.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Joiner {
+    incarnation: Incarnation,
+    fragment: Fragment,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Phase {
+    Steady,
+    /// Waits for the fragments of these members.
+    Gathering {
+        gather: GatherId,
+        waiting: BTreeSet<ObjectId>,
+        fragments: BTreeMap<ObjectId, Fragment>,
+    },
+    /// Waits for the decision to be durable.
+    Logging,
+    /// Waits for these members to enter the new world-line.
+    Announcing {
+        waiting: BTreeSet<ObjectId>,
+    },
+}
+
+/// The coordinator's protocol state. See the [module documentation](self).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Coordinator {
+    rules: Rules,
+    term: u64,
+    gathers: u64,
+    members: BTreeMap<ObjectId, Member>,
+    /// All decisions, oldest first; the world-line before the first is 0.
+    decisions: Vec<Decision>,
+    graph: Graph,
+    /// Whether the boundary may be told: all members have answered since the start (rule P11).
+    boundary_is_known: bool,
+    phase: Phase,
+    joiners: BTreeMap<ObjectId, Joiner>,
+    /// Records on their way to the log, oldest first.
+    logging: VecDeque<LogRecord>,
+    effects: VecDeque<CoordinatorEffect>,
+}
+
+/// Building one, and asking it.
+impl Coordinator {
+    /// A coordinator whose log holds `records`. `term` must be higher than that of any coordinator
+    /// that ever wrote to this log; the incarnation of the log's owner will do.
+    pub fn recover(term: u64, records: impl IntoIterator<Item = LogRecord>) -> Self {
+        let mut coordinator = Self {
+            rules: Rules::default(),
+            term,
+            gathers: 0,
+            members: BTreeMap::new(),
+            decisions: Vec::new(),
+            graph: Graph::default(),
+            boundary_is_known: false,
+            phase: Phase::Steady,
+            joiners: BTreeMap::new(),
+            logging: VecDeque::new(),
+            effects: VecDeque::new(),
+        };
+        for record in records {
+            coordinator.apply(&record);
+        }
+        let left = coordinator
+            .members
+            .iter()
+            .filter_map(|(&object, member)| Some((object, member.left?)));
+        coordinator
+            .graph
+            .remember_committed(left.collect::<Vec<_>>());
+        coordinator.start_gather();
+        coordinator.proceed();
+        coordinator
+    }
+
+    /// Obeys `rules` instead of all; for the simulator.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// The world-line of the newest decision.
+    pub fn world_line(&self) -> WorldLine {
+        self.decisions
+            .last()
+            .map_or(WorldLine::default(), |decision| decision.world_line)
+    }
+
+    /// All decisions, oldest first.
+    pub fn decisions(&self) -> &[Decision] {
+        &self.decisions
+    }
+
+    /// The boundary, once it is known.
+    pub fn boundary(&self) -> Option<BTreeMap<ObjectId, Version>> {
+        self.boundary_is_known.then(|| self.graph.boundary())
+    }
+
+    /// How many vertices are persisted and not inside the boundary.
+    pub fn uncommitted(&self) -> usize {
+        self.graph.uncommitted()
+    }
+
+    /// The members that a gather or an announcement waits for; empty when nothing is being repaired.
+    pub fn waiting_for(&self) -> Vec<ObjectId> {
+        match &self.phase {
+            Phase::Gathering { waiting, .. } | Phase::Announcing { waiting } => {
+                waiting.iter().copied().collect()
+            }
+            Phase::Steady | Phase::Logging => Vec::new(),
+        }
+    }
+
+    /// The members with their newest admitted incarnation.
+    pub fn members(&self) -> impl Iterator<Item = (ObjectId, Incarnation)> + '_ {
+        self.members
+            .iter()
+            .map(|(&object, member)| (object, member.incarnation))
+    }
+
+    /// Takes in one input. See the driver contract in the [crate documentation](crate); inputs may
+    /// be taken in several at a time before effects are drained, which bundles boundary news.
+    pub fn handle(&mut self, input: CoordinatorInput) {
+        match input {
+            CoordinatorInput::Subscribe { link, world_line } => self.welcome(link, world_line),
+            CoordinatorInput::Message(message) => self.handle_message(message),
+            CoordinatorInput::Logged => {
+                let record = self.logging.pop_front().expect("a record was being logged");
+                if self.rules.log_before_release {
+                    self.act_on(record);
+                }
+            }
+        }
+    }
+
+    /// The next thing to do. News of the boundary comes last, so that it comes in few pieces.
+    pub fn poll_effect(&mut self) -> Option<CoordinatorEffect> {
+        if let Some(effect) = self.effects.pop_front() {
+            return Some(effect);
+        }
+        if self.boundary_is_known && self.graph.has_advanced() {
+            let advanced = self.graph.take_advanced();
+            return Some(CoordinatorEffect::Broadcast(ToParticipant::Boundary(
+                advanced,
+            )));
+        }
+        None
+    }
+}
+
+/// What participants say.
+impl Coordinator {
+    fn welcome(&mut self, link: LinkId, known: Option<WorldLine>) {
+        let known = known.unwrap_or(self.world_line());
+        let message = ToParticipant::Welcome {
+            world_line: known,
+            decisions: self.decisions_after(known).to_vec(),
+            boundary: self.boundary().unwrap_or_default(),
+        };
+        self.effects
+            .push_back(CoordinatorEffect::ToLink(link, message));
+    }
+
+    fn handle_message(&mut self, message: ToCoordinator) {
+        let (object, incarnation) = message.sender();
+        let newest = self.newest_incarnation(object);
+        if self.rules.fencing && incarnation < newest {
+            return self.refuse(object, incarnation, Refusal::Fenced { by: newest });
+        }
+        match message {
+            ToCoordinator::Join { fragment, .. } => self.handle_join(
+                object,
+                Joiner {
+                    incarnation,
+                    fragment,
+                },
+            ),
+            ToCoordinator::Report {
+                gather, fragment, ..
+            } => self.handle_report(object, incarnation, gather, fragment),
+            ToCoordinator::Persisted {
+                world_line,
+                version,
+                dependencies,
+                ..
+            } => {
+                if self.is_member(object, incarnation) && world_line == self.world_line() {
+                    self.graph.persist(object, version, dependencies);
+                }
+            }
+            ToCoordinator::Leave { version, .. } => self.handle_leave(object, incarnation, version),
+        }
+    }
+
+    fn handle_join(&mut self, object: ObjectId, joiner: Joiner) {
+        let is_admitted = self
+            .members
+            .get(&object)
+            .is_some_and(|member| member.incarnation == joiner.incarnation);
+        self.joiners.insert(object, joiner);
+        match &mut self.phase {
+            // Its admission was lost on the way, and we wait for it to enter this world-line.
+            Phase::Announcing { waiting } if is_admitted && waiting.contains(&object) => {
+                self.admit(object);
+            }
+            // Whatever the old life would have answered is lost with it.
+            Phase::Gathering { waiting, .. } | Phase::Announcing { waiting } => {
+                waiting.remove(&object);
+            }
+            Phase::Steady | Phase::Logging => {}
+        }
+        self.proceed();
+    }
+
+    fn handle_report(
+        &mut self,
+        object: ObjectId,
+        incarnation: Incarnation,
+        answers: Option<GatherId>,
+        fragment: Fragment,
+    ) {
+        if !self.is_member(object, incarnation) || fragment.world_line > self.world_line() {
+            return;
+        }
+        if fragment.world_line < self.world_line() {
+            for decision in self.decisions_after(fragment.world_line).to_vec() {
+                self.tell(object, incarnation, ToParticipant::Decide(decision));
+            }
+            return;
+        }
+        self.learn([(object, &fragment)]);
+        match &mut self.phase {
+            Phase::Gathering {
+                gather,
+                waiting,
+                fragments,
+            } => {
+                if answers == Some(*gather) {
+                    waiting.remove(&object);
+                    fragments.insert(object, fragment);
+                } else if waiting.contains(&object) {
+                    let gather = *gather;
+                    self.tell(object, incarnation, ToParticipant::Gather { gather });
+                }
+            }
+            Phase::Announcing { waiting } => {
+                waiting.remove(&object);
+                self.end_gather_of(object, incarnation, answers);
+            }
+            Phase::Steady => self.end_gather_of(object, incarnation, answers),
+            // The gather that it answers ends with the decision.
+            Phase::Logging => {}
+        }
+        self.proceed();
+    }
+
+    /// A participant that was away when a gather ended still believes in it.
+    fn end_gather_of(
+        &mut self,
+        object: ObjectId,
+        incarnation: Incarnation,
+        gather: Option<GatherId>,
+    ) {
+        if let Some(gather) = gather {
+            self.tell(object, incarnation, ToParticipant::GatherDone { gather });
+        }
+    }
+
+    fn handle_leave(&mut self, object: ObjectId, incarnation: Incarnation, version: Version) {
+        let record = LogRecord::Left {
+            object,
+            incarnation,
+            version,
+        };
+        if self.phase == Phase::Steady
+            && self.is_member(object, incarnation)
+            && !self.logging.contains(&record)
+        {
+            self.graph.remember_committed([(object, version)]);
+            self.log(record);
+        }
+    }
+
+    fn is_member(&self, object: ObjectId, incarnation: Incarnation) -> bool {
+        let same = |member: &Member| member.incarnation == incarnation || !self.rules.fencing;
+        self.members
+            .get(&object)
+            .is_some_and(|member| same(member) && member.left.is_none())
+    }
+
+    fn newest_incarnation(&self, object: ObjectId) -> Incarnation {
+        let admitted = self.members.get(&object).map(|member| member.incarnation);
+        let joining = self.joiners.get(&object).map(|joiner| joiner.incarnation);
+        admitted.max(joining).unwrap_or_default()
+    }
+
+    /// Takes durable vertices and what is known to be committed into the graph.
+    fn learn<'a>(&mut self, fragments: impl IntoIterator<Item = (ObjectId, &'a Fragment)> + Clone) {
+        let committed = fragments
+            .clone()
+            .into_iter()
+            .map(|(object, fragment)| (object, fragment.committed));
+        self.graph.remember_committed(committed);
+        for (object, fragment) in fragments {
+            for version in fragment.versions.iter().filter(|version| version.durable) {
+                self.graph
+                    .persist(object, version.version, version.dependencies.clone());
+            }
+        }
+    }
+
+    fn tell(&mut self, object: ObjectId, incarnation: Incarnation, message: ToParticipant) {
+        self.effects
+            .push_back(CoordinatorEffect::ToObject(object, incarnation, message));
+    }
+
+    fn refuse(&mut self, object: ObjectId, incarnation: Incarnation, refusal: Refusal) {
+        self.tell(
+            object,
+            incarnation,
+            ToParticipant::Refused {
+                incarnation,
+                refusal,
+            },
+        );
+    }
+}
+
+/// The repair of failures.
+impl Coordinator {
+    /// Moves on as far as nothing has to be waited for.
+    fn proceed(&mut self) {
+        loop {
+            match &self.phase {
+                Phase::Gathering { waiting, .. } if waiting.is_empty() => self.finish_gather(),
+                Phase::Announcing { waiting } if waiting.is_empty() => self.phase = Phase::Steady,
+                Phase::Gathering { .. } | Phase::Announcing { .. } | Phase::Logging => return,
+                Phase::Steady => {
+                    if !self.admit_joiners() {
+                        return;
+                    }
+                    self.start_gather();
+                }
+            }
+        }
+    }
+
+    /// Admits whoever lost nothing. Returns whether somebody remains who did.
+    fn admit_joiners(&mut self) -> bool {
+        let mut failed = false;
+        for (object, joiner) in self.joiners.clone() {
+            let incarnation = joiner.incarnation;
+            match self.members.get(&object) {
+                Some(member) if member.incarnation == incarnation => self.admit(object),
+                Some(member) if member.left.is_none() => failed = true,
+                Some(_) | None => {
+                    let record = LogRecord::Joined {
+                        object,
+                        incarnation,
+                    };
+                    if !self.logging.contains(&record) {
+                        self.log(record);
+                    }
+                }
+            }
+        }
+        failed
+    }
+
+    fn admit(&mut self, object: ObjectId) {
+        let joiner = self
+            .joiners
+            .remove(&object)
+            .expect("only joiners are admitted");
+        let incarnation = joiner.incarnation;
+        let fragment = self.surviving(object, joiner.fragment);
+        let (keep, committed) = (newest(&fragment), self.graph.committed(object));
+        if keep < committed {
+            return self.refuse(
+                object,
+                incarnation,
+                Refusal::LostCommitted {
+                    committed,
+                    found: keep,
+                },
+            );
+        }
+        self.learn([(object, &fragment)]);
+        let message = ToParticipant::Admit {
+            incarnation,
+            world_line: self.world_line(),
+            keep,
+            boundary: self.boundary().unwrap_or_default(),
+        };
+        self.tell(object, incarnation, message);
+    }
+
+    fn start_gather(&mut self) {
+        self.gathers += 1;
+        let gather = GatherId {
+            term: self.term,
+            number: self.gathers,
+        };
+        let waiting = self.present().collect();
+        self.phase = Phase::Gathering {
+            gather,
+            waiting,
+            fragments: BTreeMap::new(),
+        };
+        self.effects
+            .push_back(CoordinatorEffect::Broadcast(ToParticipant::Gather {
+                gather,
+            }));
+    }
+
+    /// The members that live on: neither gone nor about to begin a new life.
+    fn present(&self) -> impl Iterator<Item = ObjectId> + '_ {
+        let present = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.left.is_none());
+        present
+            .map(|(&object, _)| object)
+            .filter(|object| !self.joiners.contains_key(object))
+    }
+
+    fn finish_gather(&mut self) {
+        let Phase::Gathering {
+            gather,
+            mut fragments,
+            ..
+        } = std::mem::replace(&mut self.phase, Phase::Steady)
+        else {
+            unreachable!("only a gather is finished");
+        };
+        for (object, joiner) in self.joiners.clone() {
+            if self.members.contains_key(&object) {
+                fragments.insert(object, self.surviving(object, joiner.fragment));
+            }
+        }
+        self.learn(
+            fragments
+                .iter()
+                .map(|(&object, fragment)| (object, fragment)),
+        );
+        self.boundary_is_known = true;
+        match self.next_failed() {
+            Some((failed, incarnation)) => {
+                let keep = newest(&fragments[&failed]);
+                let cut = cut::consistent(failed, keep, &fragments);
+                self.phase = Phase::Logging;
+                let world_line = self.world_line().next();
+                self.log(LogRecord::Decided(Decision {
+                    world_line,
+                    failed,
+                    incarnation,
+                    cut,
+                }));
+            }
+            None => {
+                self.effects
+                    .push_back(CoordinatorEffect::Broadcast(ToParticipant::GatherDone {
+                        gather,
+                    }));
+            }
+        }
+    }
+
+    /// The first of the members whose next life waits, after refusing those whose storage has lost
+    /// what was committed.
+    fn next_failed(&mut self) -> Option<(ObjectId, Incarnation)> {
+        for (object, joiner) in self.joiners.clone() {
+            let member = self.members.get(&object);
+            if !member.is_some_and(|member| {
+                member.left.is_none() && member.incarnation < joiner.incarnation
+            }) {
+                continue;
+            }
+            let (found, committed) = (
+                newest(&self.surviving(object, joiner.fragment)),
+                self.graph.committed(object),
+            );
+            if found >= committed {
+                return Some((object, joiner.incarnation));
+            }
+            self.joiners.remove(&object);
+            self.refuse(
+                object,
+                joiner.incarnation,
+                Refusal::LostCommitted { committed, found },
+            );
+        }
+        None
+    }
+
+    /// What decisions that were taken since leave of what storage gave back.
+    fn surviving(&self, object: ObjectId, mut fragment: Fragment) -> Fragment {
+        let is_removed = |world_line, version| {
+            self.decisions_after(world_line)
+                .iter()
+                .any(|decision| decision.removes(object, version))
+        };
+        let first = fragment
+            .versions
+            .iter()
+            .position(|entry| is_removed(entry.world_line, entry.version));
+        fragment
+            .versions
+            .truncate(first.unwrap_or(fragment.versions.len()));
+        fragment
+    }
+
+    fn decisions_after(&self, world_line: WorldLine) -> &[Decision] {
+        &self.decisions[usize::try_from(world_line.0)
+            .unwrap_or(usize::MAX)
+            .min(self.decisions.len())..]
+    }
+}
+
+/// The log.
+impl Coordinator {
+    fn log(&mut self, record: LogRecord) {
+        self.logging.push_back(record.clone());
+        self.effects
+            .push_back(CoordinatorEffect::Log(record.clone()));
+        if !self.rules.log_before_release {
+            self.act_on(record);
+        }
+    }
+
+    /// What a record says about members and world-lines.
+    fn apply(&mut self, record: &LogRecord) {
+        match record {
+            &LogRecord::Joined {
+                object,
+                incarnation,
+            } => {
+                self.members.insert(
+                    object,
+                    Member {
+                        incarnation,
+                        left: None,
+                    },
+                );
+            }
+            &LogRecord::Left {
+                object,
+                incarnation,
+                version,
+            } => {
+                self.members.insert(
+                    object,
+                    Member {
+                        incarnation,
+                        left: Some(version),
+                    },
+                );
+            }
+            LogRecord::Decided(decision) => {
+                let incarnation = decision.incarnation;
+                self.members.insert(
+                    decision.failed,
+                    Member {
+                        incarnation,
+                        left: None,
+                    },
+                );
+                self.decisions.push(decision.clone());
+            }
+        }
+    }
+
+    /// A record is durable: only now may anyone learn of it (rule P10).
+    fn act_on(&mut self, record: LogRecord) {
+        self.apply(&record);
+        match record {
+            // It waits among the joiners and is admitted as soon as nothing is being repaired.
+            LogRecord::Joined { .. } => {}
+            LogRecord::Left {
+                object,
+                incarnation,
+                ..
+            } => {
+                if let Phase::Gathering { waiting, .. } | Phase::Announcing { waiting } =
+                    &mut self.phase
+                {
+                    waiting.remove(&object);
+                }
+                self.tell(object, incarnation, ToParticipant::Left { incarnation });
+            }
+            LogRecord::Decided(decision) => self.announce(decision),
+        }
+        self.proceed();
+    }
+
+    fn announce(&mut self, decision: Decision) {
+        self.graph.roll_back(&decision.cut);
+        let (failed, incarnation) = (decision.failed, decision.incarnation);
+        self.effects
+            .push_back(CoordinatorEffect::Broadcast(ToParticipant::Decide(
+                decision,
+            )));
+        if self
+            .joiners
+            .get(&failed)
+            .is_some_and(|joiner| joiner.incarnation == incarnation)
+        {
+            self.admit(failed);
+        }
+        self.phase = Phase::Announcing {
+            waiting: self.present().collect(),
+        };
+    }
+}
+
+/// The newest version of a fragment.
+fn newest(fragment: &Fragment) -> Version {
+    fragment
+        .versions
+        .last()
+        .map_or(fragment.committed, |entry| entry.version)
+}

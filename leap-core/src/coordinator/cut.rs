@@ -1,0 +1,62 @@
+//! The consistent cut that survives a failure (rule P9).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    id::{ObjectId, Version},
+    message::Fragment,
+};
+
+/// What each object keeps when `failed` keeps all up to `keep`: the largest set of vertices that
+/// depends on nothing that is removed. Objects that lose nothing are not in the answer.
+///
+/// The removed set is the least fixpoint: it starts with what the failed object lost, and takes in
+/// a version (and with it all later ones of that object) only if it depends on something removed.
+pub(super) fn consistent(
+    failed: ObjectId,
+    keep: Version,
+    fragments: &BTreeMap<ObjectId, Fragment>,
+) -> BTreeMap<ObjectId, Version> {
+    let dependents = dependents(fragments);
+    let mut cut = BTreeMap::from([(failed, keep)]);
+    let mut changed = BTreeSet::from([failed]);
+    while let Some(object) = changed.pop_first() {
+        let keep = cut[&object];
+        for &(needs, dependent, version) in dependents.get(&object).into_iter().flatten() {
+            let is_lost = needs > keep && cut.get(&dependent).is_none_or(|&kept| version <= kept);
+            if is_lost {
+                cut.insert(dependent, predecessor(&fragments[&dependent], version));
+                changed.insert(dependent);
+            }
+        }
+    }
+    cut
+}
+
+/// For each object: who depends on which version of it.
+fn dependents(
+    fragments: &BTreeMap<ObjectId, Fragment>,
+) -> BTreeMap<ObjectId, Vec<(Version, ObjectId, Version)>> {
+    let mut dependents: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (&object, fragment) in fragments {
+        for entry in &fragment.versions {
+            for (target, needs) in entry.dependencies.iter() {
+                dependents
+                    .entry(target)
+                    .or_default()
+                    .push((needs, object, entry.version));
+            }
+        }
+    }
+    dependents
+}
+
+/// The version before `version` in the fragment's chain.
+fn predecessor(fragment: &Fragment, version: Version) -> Version {
+    let earlier = fragment
+        .versions
+        .iter()
+        .map(|entry| entry.version)
+        .take_while(|&earlier| earlier < version);
+    earlier.last().unwrap_or(fragment.committed)
+}

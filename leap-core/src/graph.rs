@@ -1,0 +1,393 @@
+//! The coordinator's dependency graph above the boundary, and the boundary itself (rule P7).
+//!
+//! The boundary is the largest closed set of persisted vertices. It is kept incrementally, at a cost
+//! proportional to the edges of what changes:
+//!
+//! 1. A persisted vertex is *incomplete* while it depends on a vertex that is not persisted. It watches
+//!    one such vertex at a time; since a persisted vertex stays so, it looks at each of its edges once.
+//! 2. A *complete* vertex is *blocked* by an incomplete one that it can reach. All complete vertices
+//!    with one blocker form a list and are looked at again only when that blocker becomes complete.
+//! 3. What becomes complete, together with what it blocked, forms a group. From the group is taken, to
+//!    a fixpoint, all that depends on something outside that is not committed; what remains is closed
+//!    and persisted: it is the boundary's advance. If a single vertex became complete and depends on
+//!    something outside, then so does all that it blocked, and the list just gets another blocker.
+//!
+//! # Invariants
+//!
+//! - Per object: `committed <= persisted`; the vertices kept are exactly those persisted above `committed`.
+//! - Every vertex kept is either watching (incomplete) or in exactly one list (complete).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    header::DependencySet,
+    id::{ObjectId, Version},
+};
+
+/// A vertex within the current world-line.
+type Node = (ObjectId, Version);
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+struct ObjectState {
+    committed: Version,
+    persisted: Version,
+    /// Persisted above `committed`.
+    vertices: BTreeMap<Version, PersistedVertex>,
+    /// Vertices that wait until this object has persisted at least the key.
+    watchers: BTreeMap<Version, Vec<Node>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct PersistedVertex {
+    dependencies: DependencySet,
+    /// How many of the dependencies are known to be persisted.
+    checked: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Stage {
+    /// Watches a vertex that is not persisted.
+    Incomplete,
+    /// All it depends on is persisted; it is being looked at.
+    Complete,
+    /// Complete, and a member of this list.
+    Blocked(ListId),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+struct ListId(u64);
+
+/// Complete vertices that one incomplete vertex blocks.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct BlockedList {
+    blocker: Node,
+    members: Vec<Node>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Graph {
+    objects: BTreeMap<ObjectId, ObjectState>,
+    lists: BTreeMap<ListId, BlockedList>,
+    /// The list of each vertex that blocks any.
+    blockers: BTreeMap<Node, ListId>,
+    next_list: ListId,
+    /// Where the boundary advanced since it was last asked for.
+    advanced: BTreeMap<ObjectId, Version>,
+}
+
+impl Graph {
+    pub(crate) fn boundary(&self) -> BTreeMap<ObjectId, Version> {
+        self.objects
+            .iter()
+            .map(|(&object, state)| (object, state.committed))
+            .collect()
+    }
+
+    pub(crate) fn committed(&self, object: ObjectId) -> Version {
+        self.objects
+            .get(&object)
+            .map_or(Version::ZERO, |state| state.committed)
+    }
+
+    /// The boundary's advance since the last call.
+    pub(crate) fn take_advanced(&mut self) -> BTreeMap<ObjectId, Version> {
+        std::mem::take(&mut self.advanced)
+    }
+
+    pub(crate) fn has_advanced(&self) -> bool {
+        !self.advanced.is_empty()
+    }
+
+    /// The vertices that are persisted and not inside the boundary.
+    pub(crate) fn uncommitted(&self) -> usize {
+        self.objects
+            .values()
+            .map(|state| state.vertices.len())
+            .sum()
+    }
+
+    /// `version` of `object` is persisted. Told twice, the second time says nothing new.
+    pub(crate) fn persist(
+        &mut self,
+        object: ObjectId,
+        version: Version,
+        mut dependencies: DependencySet,
+    ) {
+        let state = self.objects.entry(object).or_default();
+        if version <= state.persisted {
+            return;
+        }
+        // The previous version is implied.
+        dependencies.insert(object, state.persisted);
+        state.persisted = version;
+        let vertex = PersistedVertex {
+            dependencies,
+            checked: 0,
+            stage: Stage::Incomplete,
+        };
+        state.vertices.insert(version, vertex);
+        let mut later = state.watchers.split_off(&version.next());
+        std::mem::swap(&mut state.watchers, &mut later);
+        let mut candidates: Vec<Node> = later.into_values().flatten().collect();
+        candidates.push((object, version));
+        let complete = candidates
+            .into_iter()
+            .filter(|&node| self.complete(node))
+            .collect();
+        self.resolve(complete);
+    }
+
+    /// All up to these versions is inside the boundary, as the objects themselves remember.
+    pub(crate) fn remember_committed(
+        &mut self,
+        committed: impl IntoIterator<Item = (ObjectId, Version)>,
+    ) {
+        let mut changed = false;
+        for (object, version) in committed {
+            let state = self.objects.entry(object).or_default();
+            if version > state.committed {
+                state.committed = version;
+                self.advanced.insert(object, version);
+                changed = true;
+            }
+        }
+        if changed {
+            self.rebuild();
+        }
+    }
+
+    /// Removes what a decision does not keep.
+    pub(crate) fn roll_back(&mut self, cut: &BTreeMap<ObjectId, Version>) {
+        for (object, &keep) in cut {
+            if let Some(state) = self.objects.get_mut(object) {
+                assert!(
+                    keep >= state.committed,
+                    "rule P7: {object:?} is committed at {:?}",
+                    state.committed
+                );
+                state.vertices.split_off(&keep.next());
+                let newest = state.vertices.last_key_value().map(|(&version, _)| version);
+                state.persisted = newest.unwrap_or(state.committed);
+            }
+        }
+        self.rebuild();
+    }
+
+    /// Derives everything from the vertices again, where the cheap way does not apply.
+    fn rebuild(&mut self) {
+        self.lists.clear();
+        self.blockers.clear();
+        let mut vertices = Vec::new();
+        for (&object, state) in &mut self.objects {
+            state.watchers.clear();
+            let kept = std::mem::take(&mut state.vertices).split_off(&state.committed.next());
+            vertices.extend(
+                kept.into_iter()
+                    .map(|(version, vertex)| (object, version, vertex.dependencies)),
+            );
+            state.persisted = state.committed;
+        }
+        for (object, version, dependencies) in vertices {
+            self.persist(object, version, dependencies);
+        }
+    }
+
+    /// Steps over the edges of `node` that lead to persisted vertices; watches the first that does
+    /// not. Returns whether the node is complete.
+    fn complete(&mut self, node: Node) -> bool {
+        let (object, version) = node;
+        let vertex = &self.objects[&object].vertices[&version];
+        let missing = vertex
+            .dependencies
+            .iter()
+            .enumerate()
+            .skip(vertex.checked)
+            .find(|&(_, (object, version))| !self.is_persisted(object, version));
+        let (checked, missing) = match missing {
+            Some((index, (object, version))) => (index, Some((object, version))),
+            None => (vertex.dependencies.len(), None),
+        };
+        let vertex = self.vertex(node);
+        vertex.checked = checked;
+        let Some((on, at)) = missing else {
+            vertex.stage = Stage::Complete;
+            return true;
+        };
+        self.objects
+            .entry(on)
+            .or_default()
+            .watchers
+            .entry(at)
+            .or_default()
+            .push(node);
+        false
+    }
+
+    /// Takes in vertices that have just become complete.
+    fn resolve(&mut self, complete: Vec<Node>) {
+        if let [only] = complete[..]
+            && let Some(blocker) = self.outside_blocker(only)
+        {
+            self.move_list(only, blocker);
+            self.block(only, blocker);
+            return;
+        }
+        let mut group: BTreeSet<Node> = BTreeSet::new();
+        for node in complete {
+            group.insert(node);
+            group.extend(
+                self.take_list(node)
+                    .into_iter()
+                    .flat_map(|list| list.members),
+            );
+        }
+        self.resolve_group(group);
+    }
+
+    /// An incomplete vertex that `node` reaches through a vertex that it does not block itself.
+    fn outside_blocker(&self, node: Node) -> Option<Node> {
+        let own = self.blockers.get(&node);
+        self.targets(node)
+            .find_map(|target| match self.stage(target) {
+                Stage::Incomplete => Some(target),
+                Stage::Blocked(list) if Some(&list) != own => Some(self.lists[&list].blocker),
+                Stage::Blocked(_) | Stage::Complete => None,
+            })
+    }
+
+    /// Commits the largest closed part of `group` and hangs the rest below what blocks it.
+    fn resolve_group(&mut self, mut group: BTreeSet<Node>) {
+        let mut dependents: BTreeMap<Node, Vec<Node>> = BTreeMap::new();
+        let mut stuck: Vec<(Node, Node)> = Vec::new();
+        for &node in &group {
+            for target in self.targets(node) {
+                match self.stage(target) {
+                    _ if group.contains(&target) => {
+                        dependents.entry(target).or_default().push(node);
+                    }
+                    Stage::Incomplete => stuck.push((node, target)),
+                    Stage::Blocked(list) => stuck.push((node, self.lists[&list].blocker)),
+                    Stage::Complete => unreachable!("whatever is being looked at is in the group"),
+                }
+            }
+        }
+        while let Some((node, blocker)) = stuck.pop() {
+            if group.remove(&node) {
+                self.block(node, blocker);
+                stuck.extend(
+                    dependents
+                        .remove(&node)
+                        .into_iter()
+                        .flatten()
+                        .map(|above| (above, blocker)),
+                );
+            }
+        }
+        for (object, version) in group {
+            let state = self
+                .objects
+                .get_mut(&object)
+                .expect("a member of the group");
+            state.vertices.remove(&version);
+            state.committed = state.committed.max(version);
+            self.advanced.insert(object, state.committed);
+        }
+    }
+
+    fn take_list(&mut self, blocker: Node) -> Option<BlockedList> {
+        let list = self.blockers.remove(&blocker)?;
+        self.lists.remove(&list)
+    }
+
+    fn block(&mut self, node: Node, blocker: Node) {
+        let list = *self.blockers.entry(blocker).or_insert_with(|| {
+            self.next_list.0 += 1;
+            self.next_list
+        });
+        let members = Vec::new();
+        self.lists
+            .entry(list)
+            .or_insert(BlockedList { blocker, members })
+            .members
+            .push(node);
+        self.vertex(node).stage = Stage::Blocked(list);
+    }
+
+    /// Hangs what `from` blocked below `to`. Of two lists the shorter is relabelled, so that no
+    /// vertex is relabelled more than a logarithmic number of times.
+    fn move_list(&mut self, from: Node, to: Node) {
+        let Some(moved) = self.blockers.remove(&from) else {
+            return;
+        };
+        let kept = match self.blockers.get(&to) {
+            Some(&other) if self.lists[&other].members.len() > self.lists[&moved].members.len() => {
+                self.append_list(moved, other)
+            }
+            Some(&other) => self.append_list(other, moved),
+            None => moved,
+        };
+        self.blockers.insert(to, kept);
+        self.lists.get_mut(&kept).expect("the list is kept").blocker = to;
+    }
+
+    fn append_list(&mut self, short: ListId, long: ListId) -> ListId {
+        let short = self.lists.remove(&short).expect("the list is kept");
+        for &node in &short.members {
+            self.vertex(node).stage = Stage::Blocked(long);
+        }
+        self.lists
+            .get_mut(&long)
+            .expect("the list is kept")
+            .members
+            .extend(short.members);
+        long
+    }
+
+    /// The uncommitted vertices that the edges of `node`, a complete vertex, lead to.
+    fn targets(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
+        let dependencies = &self.objects[&node.0].vertices[&node.1].dependencies;
+        dependencies.iter().filter_map(|edge| self.target(edge))
+    }
+
+    fn stage(&self, node: Node) -> Stage {
+        self.objects[&node.0].vertices[&node.1].stage
+    }
+
+    /// The vertex that an edge leads to, unless it is committed: the oldest kept one that is not
+    /// older than the version the edge names.
+    fn target(&self, (object, version): (ObjectId, Version)) -> Option<Node> {
+        let state = &self.objects[&object];
+        if version <= state.committed {
+            return None;
+        }
+        let (&found, _) = state
+            .vertices
+            .range(version..)
+            .next()
+            .expect("complete vertices depend on persisted ones");
+        Some((object, found))
+    }
+
+    fn is_persisted(&self, object: ObjectId, version: Version) -> bool {
+        version == Version::ZERO
+            || self
+                .objects
+                .get(&object)
+                .is_some_and(|state| version <= state.persisted)
+    }
+
+    fn vertex(&mut self, (object, version): Node) -> &mut PersistedVertex {
+        let state = self
+            .objects
+            .get_mut(&object)
+            .expect("kept vertices have an object");
+        state
+            .vertices
+            .get_mut(&version)
+            .expect("the vertex is kept")
+    }
+}
+
+#[cfg(test)]
+mod tests;

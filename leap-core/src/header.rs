@@ -1,0 +1,175 @@
+//! What a message carries about its sender: a world-line and the vertices it depends on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    encoding::{DecodeError, Format},
+    id::{ObjectId, Version, WorldLine},
+};
+
+/// A set of versions, at most one per object: the newest (rule P15).
+///
+/// Since an object's versions form a chain, depending on version n is depending on all before it,
+/// so the newest per object says everything. Kept sorted by object in one allocation: sets are
+/// small (an object names one vertex, an sthread as many as the objects it has met).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DependencySet {
+    entries: Vec<(ObjectId, Version)>,
+}
+
+impl DependencySet {
+    /// The set that depends on nothing.
+    pub const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+        }
+    }
+
+    /// Adds a dependency on `object` at `version`. Returns whether the set now says more than before.
+    pub fn insert(&mut self, object: ObjectId, version: Version) -> bool {
+        match self.position(object) {
+            Ok(i) if self.entries[i].1 >= version => false,
+            Ok(i) => {
+                self.entries[i].1 = version;
+                true
+            }
+            Err(i) => {
+                self.entries.insert(i, (object, version));
+                true
+            }
+        }
+    }
+
+    /// The version of `object` that the set depends on.
+    pub fn version_of(&self, object: ObjectId) -> Option<Version> {
+        self.position(object).ok().map(|i| self.entries[i].1)
+    }
+
+    /// Drops the dependency on `object`.
+    pub fn remove(&mut self, object: ObjectId) {
+        if let Ok(i) = self.position(object) {
+            self.entries.remove(i);
+        }
+    }
+
+    /// Keeps only the dependencies for which `keep` is true.
+    pub fn retain(&mut self, mut keep: impl FnMut(ObjectId, Version) -> bool) {
+        self.entries
+            .retain(|&(object, version)| keep(object, version));
+    }
+
+    /// Adds all of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        for (object, version) in other.iter() {
+            self.insert(object, version);
+        }
+    }
+
+    /// The dependencies in order of object.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (ObjectId, Version)> + '_ {
+        self.entries.iter().copied()
+    }
+
+    /// How many objects the set depends on.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the set depends on nothing.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    fn position(&self, object: ObjectId) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&object, |&(o, _)| o)
+    }
+
+    fn validate(&self, format: &Format) -> Result<(), DecodeError> {
+        if !self.entries.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(format.malformed("objects are not in strictly ascending order"));
+        }
+        match self
+            .entries
+            .iter()
+            .find(|(_, version)| *version > Version::MAX)
+        {
+            Some((object, version)) => Err(format.malformed(format_args!(
+                "{object:?} has the impossible version {version}"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl core::fmt::Debug for DependencySet {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl FromIterator<(ObjectId, Version)> for DependencySet {
+    fn from_iter<I: IntoIterator<Item = (ObjectId, Version)>>(iter: I) -> Self {
+        let mut set = Self::new();
+        for (object, version) in iter {
+            set.insert(object, version);
+        }
+        set
+    }
+}
+
+/// What a message carries: the world-line it was sent in and the vertices it depends on. From a
+/// state object that is its own vertex (rule P3); from an sthread its whole set (rule P15).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Header {
+    /// World-line of the sender when it sent.
+    pub world_line: WorldLine,
+    /// Vertices (all in `world_line`) that whoever consumes the message comes to depend on.
+    pub dependencies: DependencySet,
+}
+
+const FORMAT: Format = Format {
+    what: "header",
+    version: 1,
+    limit: 64 * 1024,
+};
+
+impl Header {
+    /// The header of a message that depends on one vertex.
+    pub fn of(world_line: WorldLine, object: ObjectId, version: Version) -> Self {
+        Self {
+            world_line,
+            dependencies: DependencySet {
+                entries: vec![(object, version)],
+            },
+        }
+    }
+
+    /// The bytes that travel beside a message.
+    pub fn encode(&self) -> Vec<u8> {
+        FORMAT.encode(self)
+    }
+
+    /// Reads what [`Header::encode`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// Anything that is not exactly one header of this format version; see [`DecodeError`].
+    ///
+    /// ```
+    /// use leap_core::{Header, ObjectId, Version, WorldLine};
+    /// let header = Header::of(WorldLine(3), ObjectId(7), Version(12));
+    /// assert_eq!(Header::decode(&header.encode()), Ok(header));
+    /// assert!(Header::decode(&[1, 3]).is_err());
+    /// ```
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let header: Self = FORMAT.decode(bytes)?;
+        header.dependencies.validate(&FORMAT)?;
+        Ok(header)
+    }
+}

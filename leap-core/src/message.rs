@@ -1,0 +1,262 @@
+//! What participants, their peers and the coordinator say to each other.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    decision::Decision,
+    encoding::{DecodeError, Format},
+    header::{DependencySet, Header},
+    id::{Incarnation, ObjectId, Seq, Version, WorldLine},
+};
+
+/// One question of the coordinator to all participants. Unique across coordinator restarts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct GatherId {
+    /// The coordinator's own incarnation.
+    pub term: u64,
+    /// Counts the gathers of that term.
+    pub number: u64,
+}
+
+/// One version in a [`Fragment`].
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct FragmentVersion {
+    /// The version.
+    pub version: Version,
+    /// The world-line that it was recorded in: for a live participant the fragment's own, for one
+    /// that comes back from storage whichever the version was sealed in.
+    pub world_line: WorldLine,
+    /// What it depends on.
+    pub dependencies: DependencySet,
+    /// Whether it is durable.
+    pub durable: bool,
+}
+
+/// A participant's part of the dependency graph: all of its versions above the boundary, in order,
+/// volatile ones and the open one included (rule P9).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Fragment {
+    /// The participant's world-line.
+    pub world_line: WorldLine,
+    /// Its newest version that it knows to be inside the boundary.
+    pub committed: Version,
+    /// Its versions above that, oldest first.
+    pub versions: Vec<FragmentVersion>,
+}
+
+/// From a participant to the coordinator.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum ToCoordinator {
+    /// A new incarnation asks to be admitted. All it has is what storage gave it.
+    Join {
+        /// Who.
+        object: ObjectId,
+        /// Its new life.
+        incarnation: Incarnation,
+        /// What is durable.
+        fragment: Fragment,
+    },
+    /// A live participant's fragment: on a new link, as the answer to a gather, and as the
+    /// acknowledgement of a decision (its world-line says so).
+    Report {
+        /// Who.
+        object: ObjectId,
+        /// Its life.
+        incarnation: Incarnation,
+        /// The gather that is answered, if any. Having answered, it consumes nothing until the
+        /// gather ends.
+        gather: Option<GatherId>,
+        /// Its part of the graph.
+        fragment: Fragment,
+    },
+    /// A version became durable.
+    Persisted {
+        /// Who.
+        object: ObjectId,
+        /// Its life.
+        incarnation: Incarnation,
+        /// Its world-line now.
+        world_line: WorldLine,
+        /// The version.
+        version: Version,
+        /// What it depends on, beyond what is known to be committed.
+        dependencies: DependencySet,
+    },
+    /// The participant ends its life with everything inside the boundary.
+    Leave {
+        /// Who.
+        object: ObjectId,
+        /// Its life.
+        incarnation: Incarnation,
+        /// Its last version, inside the boundary.
+        version: Version,
+    },
+}
+
+impl ToCoordinator {
+    /// Who sent it, in which incarnation.
+    pub fn sender(&self) -> (ObjectId, Incarnation) {
+        match self {
+            Self::Join {
+                object,
+                incarnation,
+                ..
+            }
+            | Self::Report {
+                object,
+                incarnation,
+                ..
+            }
+            | Self::Persisted {
+                object,
+                incarnation,
+                ..
+            }
+            | Self::Leave {
+                object,
+                incarnation,
+                ..
+            } => (*object, *incarnation),
+        }
+    }
+}
+
+/// Why the coordinator refuses a participant.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// A newer incarnation exists (rule P12).
+    #[error("incarnation {by} has taken over")]
+    Fenced {
+        /// The newest incarnation.
+        by: Incarnation,
+    },
+    /// Storage came back with less than what was already released to the outside world.
+    #[error(
+        "storage holds versions up to {found}, but {committed} was already committed: committed data was lost"
+    )]
+    LostCommitted {
+        /// The newest version inside the boundary.
+        committed: Version,
+        /// The newest version that storage still has.
+        found: Version,
+    },
+}
+
+/// From the coordinator to a participant or an [`Observer`](crate::Observer).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum ToParticipant {
+    /// The answer to a link that subscribed: where the cluster stands.
+    Welcome {
+        /// The world-line before the first of `decisions`.
+        world_line: WorldLine,
+        /// The decisions that the subscriber has not seen, oldest first.
+        decisions: Vec<Decision>,
+        /// The whole boundary.
+        boundary: BTreeMap<ObjectId, Version>,
+    },
+    /// The answer to a join: live on in `world_line` from the end of version `keep`.
+    Admit {
+        /// The incarnation that is admitted.
+        incarnation: Incarnation,
+        /// The current world-line.
+        world_line: WorldLine,
+        /// The newest version that survives.
+        keep: Version,
+        /// The whole boundary, or nothing if the coordinator does not know it yet.
+        boundary: BTreeMap<ObjectId, Version>,
+    },
+    /// Report your fragment, then consume nothing until the gather ends.
+    Gather {
+        /// Names the question.
+        gather: GatherId,
+    },
+    /// The gather ended without a decision.
+    GatherDone {
+        /// Names the question.
+        gather: GatherId,
+    },
+    /// A rollback decision, logged durably.
+    Decide(Decision),
+    /// The boundary advanced for these objects (rule P7).
+    Boundary(BTreeMap<ObjectId, Version>),
+    /// The sender of the last message may not take part.
+    Refused {
+        /// The incarnation that is refused.
+        incarnation: Incarnation,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A leave is on record.
+    Left {
+        /// The incarnation that left.
+        incarnation: Incarnation,
+    },
+}
+
+/// A message on the exactly-once channel between two objects (rule P14).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct ChannelMessage {
+    /// Position in the channel.
+    pub seq: Seq,
+    /// The sender's vertex.
+    pub header: Header,
+    /// The application's bytes.
+    pub payload: Bytes,
+}
+
+/// From one participant to another.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum PeerMessage {
+    /// The next message of the channel.
+    Channel(ChannelMessage),
+    /// All messages below this position are consumed inside the boundary; forget them.
+    Acknowledge(Seq),
+    /// A message was discarded because its world-line is over (rule P5); this is the current one.
+    WorldLine(WorldLine),
+    /// Messages that came too early for this world-line had to be dropped for lack of room; send
+    /// again what is not acknowledged.
+    Resend(WorldLine),
+}
+
+const TO_COORDINATOR: Format = Format {
+    what: "message to the coordinator",
+    version: 1,
+    limit: 64 << 20,
+};
+const TO_PARTICIPANT: Format = Format {
+    what: "message of the coordinator",
+    version: 1,
+    limit: 64 << 20,
+};
+const PEER: Format = Format {
+    what: "peer message",
+    version: 1,
+    limit: 64 << 20,
+};
+
+macro_rules! encoded {
+    ($name:ident, $format:ident) => {
+        impl $name {
+            /// The bytes that travel.
+            pub fn encode(&self) -> Vec<u8> {
+                $format.encode(self)
+            }
+
+            /// Reads what `encode` wrote.
+            ///
+            /// # Errors
+            ///
+            /// Anything that is not exactly one message of this format version.
+            pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+                $format.decode(bytes)
+            }
+        }
+    };
+}
+
+encoded!(ToCoordinator, TO_COORDINATOR);
+encoded!(ToParticipant, TO_PARTICIPANT);
+encoded!(PeerMessage, PEER);

@@ -1,0 +1,206 @@
+//! What one OS process knows of the cluster: the boundary, and the decisions since it started.
+//!
+//! # Invariants
+//!
+//! - `boundary` only grows (rule P7).
+//! - `decisions[i].world_line == first + 1 + i`: a gap is never accepted.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::{
+    decision::Decision,
+    header::{DependencySet, Header},
+    id::{ObjectId, Version, WorldLine},
+    message::ToParticipant,
+    participant::Admission,
+    rules::Rules,
+    sthread::{RolledBack, SThread},
+};
+
+/// The driver's own name for a barrier that waits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct BarrierId(pub u64);
+
+/// How a barrier ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct BarrierOutcome {
+    /// Which barrier.
+    pub barrier: BarrierId,
+    /// Whether all that it waited for is inside the boundary, or was rolled back.
+    pub result: Result<(), RolledBack>,
+}
+
+/// Boundary and decisions as one OS process knows them; judges its sthreads and barriers.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Observer {
+    rules: Rules,
+    first: WorldLine,
+    decisions: Vec<Decision>,
+    boundary: BTreeMap<ObjectId, Version>,
+    waiting: BTreeMap<BarrierId, SThread>,
+    outcomes: VecDeque<BarrierOutcome>,
+}
+
+impl Observer {
+    /// An observer that knows nothing yet. `rules` is [`Rules::default`] everywhere but in the simulator.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            ..Self::default()
+        }
+    }
+
+    /// The current world-line as far as it is known here.
+    pub fn world_line(&self) -> WorldLine {
+        self.decisions
+            .last()
+            .map_or(self.first, |decision| decision.world_line)
+    }
+
+    /// The boundary as far as it is known here.
+    pub fn boundary(&self) -> &BTreeMap<ObjectId, Version> {
+        &self.boundary
+    }
+
+    /// Takes in what the coordinator broadcasts. What concerns single participants is ignored.
+    pub fn handle(&mut self, message: &ToParticipant) {
+        match message {
+            ToParticipant::Welcome {
+                world_line,
+                decisions,
+                boundary,
+            } => {
+                if self.decisions.is_empty() && self.first < *world_line {
+                    self.first = *world_line;
+                }
+                for decision in decisions {
+                    self.decide(decision);
+                }
+                self.advance(boundary);
+            }
+            ToParticipant::Decide(decision) => self.decide(decision),
+            ToParticipant::Boundary(advanced) => self.advance(advanced),
+            ToParticipant::Admit { .. }
+            | ToParticipant::Gather { .. }
+            | ToParticipant::GatherDone { .. }
+            | ToParticipant::Refused { .. }
+            | ToParticipant::Left { .. } => {}
+        }
+    }
+
+    /// Takes in that `object` knows itself to be committed up to `version` (rule P7, local commit).
+    pub fn handle_local_commit(&mut self, object: ObjectId, version: Version) {
+        self.advance(&BTreeMap::from([(object, version)]));
+    }
+
+    /// Whether `version` of `object` is known to be inside the boundary.
+    pub fn is_committed(&self, object: ObjectId, version: Version) -> bool {
+        version == Version::ZERO
+            || self
+                .boundary
+                .get(&object)
+                .is_some_and(|&committed| version <= committed)
+    }
+
+    /// Brings `sthread` into the current world-line and drops what is committed from its set.
+    ///
+    /// # Errors
+    ///
+    /// [`RolledBack`] if a decision removed something that it has seen; the sthread is over.
+    pub fn refresh(&self, sthread: &mut SThread) -> Result<(), RolledBack> {
+        for decision in self.decisions_after(sthread.world_line()) {
+            if decision.removes_any(sthread.seen()) {
+                return Err(RolledBack {
+                    world_line: decision.world_line,
+                });
+            }
+            sthread.rename(decision.world_line);
+        }
+        sthread.forget(|object, version| self.is_committed(object, version));
+        Ok(())
+    }
+
+    /// Lets `sthread` consume a message with `header` (rules P5, P15). An sthread has no version, so
+    /// nothing is ever sealed first.
+    ///
+    /// # Errors
+    ///
+    /// [`RolledBack`] as in [`Observer::refresh`].
+    pub fn consume(&self, sthread: &mut SThread, header: &Header) -> Result<Admission, RolledBack> {
+        self.refresh(sthread)?;
+        if self.rules.recovery_partition {
+            if header.world_line < sthread.world_line() {
+                return Ok(Admission::Discard {
+                    current: sthread.world_line(),
+                });
+            }
+            if header.world_line > sthread.world_line() {
+                return Ok(Admission::Hold);
+            }
+        }
+        sthread.absorb(&header.dependencies);
+        sthread.forget(|object, version| self.is_committed(object, version));
+        Ok(Admission::Consumed)
+    }
+
+    /// Starts to wait until all that `sthread` has seen is inside the boundary; the outcome comes
+    /// from [`Observer::poll_outcome`], perhaps at once.
+    pub fn barrier(&mut self, barrier: BarrierId, sthread: SThread) {
+        self.waiting.insert(barrier, sthread);
+        self.settle();
+    }
+
+    /// Gives up waiting.
+    pub fn cancel(&mut self, barrier: BarrierId) {
+        self.waiting.remove(&barrier);
+    }
+
+    /// The next barrier that ended.
+    pub fn poll_outcome(&mut self) -> Option<BarrierOutcome> {
+        self.outcomes.pop_front()
+    }
+
+    /// The dependencies of `set` that are not known to be committed.
+    pub fn uncommitted(&self, set: &DependencySet) -> DependencySet {
+        set.iter()
+            .filter(|&(object, version)| !self.is_committed(object, version))
+            .collect()
+    }
+
+    fn decisions_after(&self, world_line: WorldLine) -> &[Decision] {
+        let known = world_line.0.saturating_sub(self.first.0);
+        &self.decisions[usize::try_from(known)
+            .unwrap_or(usize::MAX)
+            .min(self.decisions.len())..]
+    }
+
+    fn decide(&mut self, decision: &Decision) {
+        if decision.world_line == self.world_line().next() {
+            self.decisions.push(decision.clone());
+            self.settle();
+        }
+    }
+
+    fn advance(&mut self, advanced: &BTreeMap<ObjectId, Version>) {
+        for (&object, &version) in advanced {
+            let committed = self.boundary.entry(object).or_default();
+            *committed = version.max(*committed);
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|&barrier, sthread| {
+            let result = self.refresh(sthread);
+            // Rule P8. An sthread that is ahead of us waits for the decision that it already knows.
+            let released = sthread.seen().is_empty() && sthread.world_line() <= self.world_line();
+            if result.is_ok() && !released && self.rules.release {
+                return true;
+            }
+            self.outcomes.push_back(BarrierOutcome { barrier, result });
+            false
+        });
+        self.waiting = waiting;
+    }
+}

@@ -1,0 +1,79 @@
+//! A speculative thread's dependency set (rule P15).
+
+use thiserror::Error;
+
+use crate::{
+    header::{DependencySet, Header},
+    id::WorldLine,
+};
+
+/// What an sthread, or a message, has seen was rolled back by the decision that opened `world_line`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+#[error("what it depends on was rolled back by the decision that opened world-line {world_line}")]
+pub struct RolledBack {
+    /// The world-line that the decision opened.
+    pub world_line: WorldLine,
+}
+
+/// The protocol state of a speculative thread: a world-line and all it has seen in it.
+///
+/// It runs between actions, has no durable state and is cheap to drop. It learns of boundary and
+/// decisions through the process's [`Observer`](crate::Observer): call
+/// [`Observer::refresh`](crate::Observer::refresh) before using what the sthread has seen.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct SThread {
+    world_line: WorldLine,
+    seen: DependencySet,
+}
+
+impl SThread {
+    /// An sthread that has seen nothing yet.
+    pub fn new(world_line: WorldLine) -> Self {
+        Self {
+            world_line,
+            seen: DependencySet::new(),
+        }
+    }
+
+    /// An sthread that goes on from where `header` was sent: a detach from an object's action.
+    pub fn detach(header: Header) -> Self {
+        Self {
+            world_line: header.world_line,
+            seen: header.dependencies,
+        }
+    }
+
+    /// The world-line it runs in.
+    pub fn world_line(&self) -> WorldLine {
+        self.world_line
+    }
+
+    /// All it has seen and that is not known to be committed.
+    pub fn seen(&self) -> &DependencySet {
+        &self.seen
+    }
+
+    /// The header of whatever it sends: its whole set.
+    pub fn header(&self) -> Header {
+        Header {
+            world_line: self.world_line,
+            dependencies: self.seen.clone(),
+        }
+    }
+
+    pub(crate) fn absorb(&mut self, dependencies: &DependencySet) {
+        self.seen.merge(dependencies);
+    }
+
+    pub(crate) fn rename(&mut self, world_line: WorldLine) {
+        self.world_line = world_line;
+    }
+
+    pub(crate) fn forget(
+        &mut self,
+        is_committed: impl Fn(crate::ObjectId, crate::Version) -> bool,
+    ) {
+        self.seen
+            .retain(|object, version| !is_committed(object, version));
+    }
+}
