@@ -1,0 +1,166 @@
+//! Claiming a name in a local directory.
+
+use std::sync::Arc;
+
+use super::chain::Chain;
+use super::disk::{Folder, Name, is_missing};
+use super::writer::{Current, Writer};
+use super::{Local, READ_ATTEMPTS};
+use crate::format::batch::Mark;
+use crate::format::segment::{FileHeader, Parent};
+use crate::journal::{Index, Queue, Segment};
+use crate::{Recovered, StoreError, StoreOptions};
+
+/// Claims `name` with the next incarnation and reads what is durable.
+///
+/// The order of the steps is the argument of [`super`]: own the name, read, adopt, look again.
+pub(super) fn claim(
+    local: &Local,
+    name: &str,
+    folder: Folder,
+    options: &StoreOptions,
+) -> Result<(Arc<Writer>, Recovered), StoreError> {
+    folder.disk.create_directory(&folder.path)?;
+    let incarnation = own(&folder)?;
+    let (recovered, mut index, live) = read(&folder)?;
+    let current = adopt(&folder, &mut index, incarnation)?;
+    let writer = Writer {
+        queue: Queue::new(
+            options.group_commit,
+            options.max_in_flight,
+            std::time::Instant::now,
+            recovered.version(),
+            current.position(),
+            live,
+        ),
+        index: index.into(),
+        name: name.to_owned(),
+        incarnation,
+        folder,
+        segment_bytes: options.segment_bytes,
+        latency: options.latency,
+        pool: Arc::clone(&local.pool),
+        timer: Arc::clone(&local.timer),
+        current: current.into(),
+    };
+    writer.check_claim()?;
+    delete_leftovers(&writer)?;
+    Ok((Arc::new(writer), recovered))
+}
+
+/// The highest incarnation among file names.
+pub(super) fn newest(names: &[String]) -> Option<u64> {
+    let claims = names.iter().filter_map(|name| match Name::parse(name) {
+        Some(Name::Claim(incarnation)) => Some(incarnation),
+        _ => None,
+    });
+    claims.max()
+}
+
+/// Makes the next incarnation's claim file, durably. Of several claimers exactly one makes each.
+fn own(folder: &Folder) -> Result<u64, StoreError> {
+    loop {
+        let newest = newest(&folder.disk.list(&folder.path)?).unwrap_or(0);
+        match folder.disk.create_new(&folder.claim(newest + 1)) {
+            Ok(_) => {
+                folder.disk.sync_directory(&folder.path)?;
+                return Ok(newest + 1);
+            }
+            Err(StoreError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads the journal. The incarnation before may still be pruning: what it deletes under our eyes is looked for anew.
+fn read(folder: &Folder) -> Result<(Recovered, Index, Vec<Mark>), StoreError> {
+    let mut attempt = 1;
+    loop {
+        match try_read(folder) {
+            Err(error) if is_missing(&error) && attempt < READ_ATTEMPTS => attempt += 1,
+            done => return done,
+        }
+    }
+}
+
+fn try_read(folder: &Folder) -> Result<(Recovered, Index, Vec<Mark>), StoreError> {
+    let names = names(folder)?;
+    let mut chain = Chain::read(folder, &names)?;
+    chain.drop_empty_end();
+    chain.recover(folder, |incarnation, number| {
+        names.contains(&Name::Image {
+            incarnation,
+            number,
+        })
+    })
+}
+
+fn names(folder: &Folder) -> Result<Vec<Name>, StoreError> {
+    let names = folder.disk.list(&folder.path)?;
+    Ok(names.iter().filter_map(|name| Name::parse(name)).collect())
+}
+
+/// Makes this incarnation's first segment, which says durably how much of the older ones counts.
+fn adopt(folder: &Folder, index: &mut Index, incarnation: u64) -> Result<Current, StoreError> {
+    let last = index.segments.back();
+    let header = FileHeader {
+        incarnation,
+        sequence: last.map_or(1, |last| last.sequence + 1),
+        parent: last.map(|last| Parent {
+            incarnation: last.incarnation,
+            length: last.length,
+        }),
+    };
+    let current = Current::create(folder, header)?;
+    index.segments.push_back(Segment {
+        sequence: header.sequence,
+        incarnation,
+        length: current.position().length,
+        newest: None,
+    });
+    Ok(current)
+}
+
+/// Deletes what is not part of the journal: what fenced incarnations wrote, what crashes left, older claims.
+///
+/// This comes after the claim was found to be the newest with its segment in place, so a later claimer sees this
+/// segment and relies on nothing that is deleted here. Claims go from the oldest on, see [`Writer::check_claim`].
+fn delete_leftovers(writer: &Writer) -> Result<(), StoreError> {
+    let folder = &writer.folder;
+    let mut names = names(folder)?;
+    names.sort_by_key(|name| match name {
+        Name::Claim(incarnation) => *incarnation,
+        _ => 0,
+    });
+    let index = writer.index.lock();
+    let live = writer
+        .queue
+        .with_checkpoints(|checkpoints| checkpoints.live.clone());
+    for name in names {
+        let path = match name {
+            Name::Claim(incarnation) if incarnation < writer.incarnation => {
+                folder.claim(incarnation)
+            }
+            Name::Segment {
+                sequence,
+                incarnation,
+            } if incarnation < writer.incarnation && !index.contains(sequence, incarnation) => {
+                folder.segment(sequence, incarnation)
+            }
+            Name::Image {
+                incarnation,
+                number,
+            } if incarnation < writer.incarnation
+                && !live
+                    .iter()
+                    .any(|m| (m.incarnation, m.number) == (incarnation, number)) =>
+            {
+                folder.image(incarnation, number)
+            }
+            _ => continue,
+        };
+        folder.disk.delete(&path)?;
+    }
+    Ok(())
+}

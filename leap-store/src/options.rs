@@ -1,0 +1,122 @@
+//! Where a store is and how it writes.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::StoreError;
+use crate::faults::Faults;
+
+/// Where a store keeps its files or objects.
+///
+/// ```
+/// use leap_store::Location;
+/// assert!(matches!("data/node-1".parse(), Ok(Location::Directory(_))));
+/// assert!(matches!("memory:".parse(), Ok(Location::Memory(_))));
+/// assert!(matches!("s3://bucket/leap".parse(), Ok(Location::Object(_))));
+/// assert!("ftp://host/".parse::<Location>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A local directory; it is created when it is missing.
+    Directory(PathBuf),
+    /// This process's memory, for tests. Stores opened with the same non-empty name share their content; the empty
+    /// name is a new store every time.
+    Memory(String),
+    /// An object store's URL: `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
+    Object(String),
+}
+
+impl FromStr for Location {
+    type Err = StoreError;
+
+    fn from_str(location: &str) -> Result<Self, StoreError> {
+        let refuse = |reason: &str| {
+            Err(StoreError::Location {
+                location: location.to_owned(),
+                reason: reason.to_owned(),
+            })
+        };
+        if let Some(name) = location.strip_prefix("memory:") {
+            return Ok(Self::Memory(name.to_owned()));
+        }
+        match location.split_once("://") {
+            None if location.is_empty() => refuse("it is empty"),
+            None => Ok(Self::Directory(location.into())),
+            Some(("file", path)) if path.starts_with('/') => Ok(Self::Directory(path.into())),
+            Some(("file", _)) => refuse("write file:///absolute/path"),
+            Some(("s3" | "az" | "gs", rest)) if !rest.is_empty() => {
+                Ok(Self::Object(location.to_owned()))
+            }
+            Some(("s3" | "az" | "gs", _)) => refuse("the bucket is missing"),
+            Some(_) => refuse("known schemes are file, s3, az and gs"),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::Memory(name) => write!(f, "memory:{name}"),
+            Self::Object(url) => f.write_str(url),
+        }
+    }
+}
+
+/// When queued records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GroupCommit {
+    /// At once when nothing is being written; otherwise everything that arrived meanwhile goes into the next batch.
+    #[default]
+    Adaptive,
+    /// This long after the first record of a batch.
+    Fixed(Duration),
+}
+
+/// How a store writes. `StoreOptions::default()` is right for production.
+///
+/// ```
+/// use std::time::Duration;
+/// use leap_store::{GroupCommit, StoreOptions};
+/// let options = StoreOptions {
+///     group_commit: GroupCommit::Fixed(Duration::from_millis(10)),
+///     ..StoreOptions::default()
+/// };
+/// assert_eq!(options.latency, Duration::ZERO);
+/// ```
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// When queued records are written.
+    pub group_commit: GroupCommit,
+    /// Added to every acknowledgement, to stand for a slower disk in measurements. Acknowledgements stay in order
+    /// and several batches can be on their way, as with a real remote disk.
+    pub latency: Duration,
+    /// How many batches of one journal may be written but not yet acknowledged; at least 1.
+    pub max_in_flight: usize,
+    /// A local segment file that reaches this many bytes is followed by a new one.
+    pub segment_bytes: u64,
+    /// How long a failing request to an object store is retried before the journal gives up.
+    pub retry_for: Duration,
+    /// Settings of the object store by their `object_store` names, such as `aws_endpoint` or `azure_storage_use_emulator`.
+    /// They win over the environment variables of the same (upper-case) names.
+    pub object_settings: Vec<(String, String)>,
+    /// Makes chosen operations fail, for tests.
+    #[doc(hidden)]
+    pub faults: Faults,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            group_commit: GroupCommit::Adaptive,
+            latency: Duration::ZERO,
+            max_in_flight: 32,
+            segment_bytes: 16 << 20,
+            retry_for: Duration::from_secs(180),
+            object_settings: Vec::new(),
+            faults: Faults::default(),
+        }
+    }
+}

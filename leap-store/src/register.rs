@@ -1,0 +1,75 @@
+//! Registers: small durable values that change by compare-and-swap only.
+
+use bytes::Bytes;
+
+use crate::journal::blocking;
+use crate::local::LocalRegister;
+use crate::{RegisterError, StoreError};
+
+/// A small durable value. Of several writers that saw the same value exactly one can replace it, so a register decides
+/// (who leads, which decision is next) and fences: a writer that was overtaken gets [`RegisterError::Conflict`].
+///
+/// ```
+/// # use leap_store::{RegisterError, Store, StoreOptions};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Store::open("memory:", StoreOptions::default()).await?;
+/// let leader = store.register("leader")?;
+/// assert!(leader.read().await?.is_none());
+/// let tag = leader.compare_and_swap(None, "node 1".into()).await?;
+/// leader.compare_and_swap(Some(&tag), "node 2".into()).await?;
+/// let late = leader.compare_and_swap(Some(&tag), "node 3".into()).await;
+/// assert!(matches!(late, Err(RegisterError::Conflict)));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Register(pub(crate) Kind);
+
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Local(LocalRegister),
+}
+
+/// Which write of a register a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag(pub(crate) Write);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Write {
+    Stamp(u64),
+}
+
+impl Register {
+    /// The current value, or `None` when it was never written.
+    pub async fn read(&self) -> Result<Option<(Bytes, Tag)>, StoreError> {
+        match &self.0 {
+            Kind::Local(register) => {
+                let register = register.clone();
+                let read = blocking(move || register.read()).await?;
+                Ok(read.map(|(stamp, value)| (value, Tag(Write::Stamp(stamp)))))
+            }
+        }
+    }
+
+    /// Replaces the value if it is still the one that `expected` was read with (`None`: never written).
+    ///
+    /// # Errors
+    /// [`RegisterError::Conflict`] when it is not.
+    pub async fn compare_and_swap(
+        &self,
+        expected: Option<&Tag>,
+        value: Bytes,
+    ) -> Result<Tag, RegisterError> {
+        match &self.0 {
+            Kind::Local(register) => {
+                let register = register.clone();
+                let expected = expected.map(|tag| match tag.0 {
+                    Write::Stamp(stamp) => stamp,
+                });
+                let stamp = blocking(move || register.compare_and_swap(expected, &value)).await?;
+                Ok(Tag(Write::Stamp(stamp)))
+            }
+        }
+    }
+}

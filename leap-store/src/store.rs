@@ -1,0 +1,95 @@
+//! A place that keeps journals and registers.
+
+use tokio::runtime::Handle;
+
+use crate::journal::Medium;
+use crate::local::Local;
+use crate::register::Kind;
+use crate::{DirectoryLock, Journal, Location, Recovered, Register, StoreError, StoreOptions};
+
+/// A place that keeps journals and registers by name. Clones are the same place.
+#[derive(Clone)]
+pub struct Store {
+    options: StoreOptions,
+    place: Place,
+}
+
+#[derive(Clone)]
+enum Place {
+    Local(Local),
+}
+
+/// A name, claimed.
+pub struct Claim {
+    /// The fencing token: one higher than that of the claim before.
+    pub incarnation: u64,
+    /// Where to write.
+    pub journal: Journal,
+    /// What was durable.
+    pub recovered: Recovered,
+}
+
+impl Store {
+    /// Opens a store, see [`Location`] for how a location is written.
+    pub async fn open(location: &str, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_at(&location.parse()?, options).await
+    }
+
+    /// Opens a store. A directory that is missing is created; a bucket is not.
+    pub async fn open_at(location: &Location, options: StoreOptions) -> Result<Self, StoreError> {
+        let place = match location {
+            Location::Directory(path) => Place::Local(Local::open(path.clone(), &options).await?),
+            Location::Memory(_) | Location::Object(_) => {
+                return Err(StoreError::Location {
+                    location: location.to_string(),
+                    reason: "object stores follow".to_owned(),
+                });
+            }
+        };
+        Ok(Self { options, place })
+    }
+
+    /// Claims `name` with the next incarnation, which shuts out every older one, and reads what is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when another claim overtook this one, [`StoreError::Corrupt`] when something durable is
+    /// damaged, and whatever the medium refuses. A failed claim may have shut out the older incarnation.
+    pub async fn claim(&self, name: &str) -> Result<Claim, StoreError> {
+        let (incarnation, medium, recovered) = match &self.place {
+            Place::Local(local) => {
+                let (incarnation, writer, recovered) = local.claim(name, &self.options).await?;
+                (incarnation, Medium::Local(writer), recovered)
+            }
+        };
+        Ok(Claim {
+            incarnation,
+            journal: Journal::new(incarnation, medium, Handle::current()),
+            recovered,
+        })
+    }
+
+    /// The register `name`. Registers and journals have separate names.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTooLong`].
+    pub fn register(&self, name: &str) -> Result<Register, StoreError> {
+        let Place::Local(local) = &self.place;
+        Ok(Register(Kind::Local(local.register(name)?)))
+    }
+
+    /// The names that were ever claimed, in order.
+    pub async fn names(&self) -> Result<Vec<String>, StoreError> {
+        let Place::Local(local) = &self.place;
+        local.names().await
+    }
+
+    /// Keeps other nodes out of this store's directory while the lock is held. Stores that several nodes may share
+    /// (object stores, memory) are not locked and give a lock that keeps nobody out.
+    ///
+    /// # Errors
+    /// [`StoreError::DirectoryLocked`] names the process that holds the lock.
+    pub async fn lock_directory(&self) -> Result<DirectoryLock, StoreError> {
+        let Place::Local(local) = &self.place;
+        local.lock().await
+    }
+}
