@@ -22,6 +22,9 @@ All but the first line goes to target/tools; delete that folder to undo. Python 
 npm, are installed with apt-get when they are missing and the user is root; otherwise one line
 says what to install. Never asks a question.";
 
+/// Leaves out nextest's own downloader, an HTTP and TLS stack that is most of its build.
+const WITHOUT_SELF_UPDATE: &str = "--no-default-features --features default-no-update";
+
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     steps.run("setup: rustfmt", || {
         ensure_component(workspace, "rustfmt", "fmt")
@@ -30,9 +33,11 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
         ensure_component(workspace, "clippy", "clippy")
     })?;
     steps.run("setup: cargo-nextest", || {
-        ensure_subcommand(workspace, "nextest")
+        ensure_subcommand(workspace, "nextest", WITHOUT_SELF_UPDATE)
     })?;
-    steps.run("setup: cargo-deny", || ensure_subcommand(workspace, "deny"))?;
+    steps.run("setup: cargo-deny", || {
+        ensure_subcommand(workspace, "deny", "")
+    })?;
     steps.run("setup: moto", || ensure_moto(workspace))?;
     steps.run("setup: azurite", || ensure_azurite(workspace))
 }
@@ -47,13 +52,15 @@ fn ensure_component(workspace: &Workspace, component: &str, subcommand: &str) ->
 }
 
 /// Installs `cargo-NAME` into `target/tools` unless cargo already knows the subcommand.
-fn ensure_subcommand(workspace: &Workspace, name: &str) -> Result<()> {
+fn ensure_subcommand(workspace: &Workspace, name: &str, features: &str) -> Result<()> {
     if workspace.succeeds(&format!("cargo {name} --version")) {
         return Ok(());
     }
-    eprintln!("  cargo-{name} is missing: building it from source, this takes minutes");
-    let mut install = workspace.command("cargo install --quiet --locked --root");
-    workspace::run(install.arg(workspace.tools()).arg(format!("cargo-{name}")))
+    eprintln!("  cargo-{name} is missing: building it from source takes minutes");
+    let mut install = workspace.command(&format!(
+        "cargo install --quiet --locked {features} cargo-{name} --root"
+    ));
+    workspace::run(install.arg(workspace.tools()))
 }
 
 /// A tool that a foreign package manager installs below `target/tools`.

@@ -1,8 +1,8 @@
 //! `leap-core` builds for bare WebAssembly and needs nothing from a host.
 //!
 //! The target `wasm32-unknown-unknown` has no clock, no randomness and no I/O, so code that
-//! wants one of them either does not build or shows it as an import. All of `leap-core` is
-//! kept in the module (`link-dead-code`), else the linker would drop what nobody exports.
+//! wants one of them does not build, does not link or shows it as an import. Compiler and linker
+//! are told to keep all of `leap-core`; left alone, they drop what nobody exports.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use crate::metadata;
-use crate::workspace::{self, Workspace};
+use crate::workspace::Workspace;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -23,9 +23,10 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         eprintln!("  not built: target {TARGET} is not installed (`rustup target add {TARGET}`)");
         return Ok(());
     }
-    let mut build = workspace
-        .command("cargo rustc --quiet --locked --package leap-core --lib --crate-type cdylib");
-    workspace::run(build.args(["--target", TARGET, "--", "-C", "link-dead-code"]))?;
+    workspace.run(&format!(
+        "cargo rustc --quiet --locked --package leap-core --lib --crate-type cdylib --target {TARGET} \
+         -- -C link-dead-code -C link-arg=--no-gc-sections"
+    ))?;
     let module = metadata::target_directory(workspace)?
         .join(TARGET)
         .join("debug/leap_core.wasm");
