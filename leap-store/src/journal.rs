@@ -56,6 +56,12 @@ struct Shared {
     upkeep: tokio::sync::Mutex<()>,
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.medium.retire();
+    }
+}
+
 /// Whether a journal still acknowledges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JournalState {

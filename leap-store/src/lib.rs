@@ -37,6 +37,7 @@ mod format;
 mod journal;
 mod local;
 mod name;
+mod object;
 mod options;
 mod register;
 mod replay;

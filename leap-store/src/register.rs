@@ -1,9 +1,11 @@
 //! Registers: small durable values that change by compare-and-swap only.
 
 use bytes::Bytes;
+use object_store::UpdateVersion;
 
 use crate::journal::blocking;
 use crate::local::LocalRegister;
+use crate::object::ObjectRegister;
 use crate::{RegisterError, StoreError};
 
 /// A small durable value. Of several writers that saw the same value exactly one can replace it, so a register decides
@@ -29,6 +31,7 @@ pub struct Register(pub(crate) Kind);
 #[derive(Clone)]
 pub(crate) enum Kind {
     Local(LocalRegister),
+    Object(ObjectRegister),
 }
 
 /// Which write of a register a value comes from.
@@ -38,6 +41,7 @@ pub struct Tag(pub(crate) Write);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Write {
     Stamp(u64),
+    Version(UpdateVersion),
 }
 
 impl Register {
@@ -49,6 +53,10 @@ impl Register {
                 let read = blocking(move || register.read()).await?;
                 Ok(read.map(|(stamp, value)| (value, Tag(Write::Stamp(stamp)))))
             }
+            Kind::Object(register) => {
+                let read = register.read().await?;
+                Ok(read.map(|(value, version)| (value, Tag(Write::Version(version)))))
+            }
         }
     }
 
@@ -56,6 +64,9 @@ impl Register {
     ///
     /// # Errors
     /// [`RegisterError::Conflict`] when it is not.
+    ///
+    /// # Panics
+    /// When `expected` comes from another kind of store.
     pub async fn compare_and_swap(
         &self,
         expected: Option<&Tag>,
@@ -64,11 +75,20 @@ impl Register {
         match &self.0 {
             Kind::Local(register) => {
                 let register = register.clone();
-                let expected = expected.map(|tag| match tag.0 {
-                    Write::Stamp(stamp) => stamp,
+                let expected = expected.map(|tag| match &tag.0 {
+                    Write::Stamp(stamp) => *stamp,
+                    Write::Version(_) => panic!("the tag is of another store"),
                 });
                 let stamp = blocking(move || register.compare_and_swap(expected, &value)).await?;
                 Ok(Tag(Write::Stamp(stamp)))
+            }
+            Kind::Object(register) => {
+                let expected = expected.map(|tag| match &tag.0 {
+                    Write::Version(version) => version,
+                    Write::Stamp(_) => panic!("the tag is of another store"),
+                });
+                let version = register.compare_and_swap(expected, &value).await?;
+                Ok(Tag(Write::Version(version)))
             }
         }
     }

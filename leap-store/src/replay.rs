@@ -103,12 +103,6 @@ impl Replay {
         self.marks.iter().map(|mark| mark.version).min()
     }
 
-    /// The newest version seen, truncations applied.
-    pub(crate) fn version(&self) -> Option<u64> {
-        let record = self.records.last().map(|record| record.version);
-        record.max(self.marks.iter().map(|mark| mark.version).max())
-    }
-
     /// The newest checkpoint at or below `up_to`.
     pub(crate) fn base(&self, up_to: u64) -> Option<Mark> {
         let eligible = self.marks.iter().filter(|mark| mark.version <= up_to);

@@ -4,6 +4,7 @@ use tokio::runtime::Handle;
 
 use crate::journal::Medium;
 use crate::local::Local;
+use crate::object::Objects;
 use crate::register::Kind;
 use crate::{DirectoryLock, Journal, Location, Recovered, Register, StoreError, StoreOptions};
 
@@ -17,6 +18,7 @@ pub struct Store {
 #[derive(Clone)]
 enum Place {
     Local(Local),
+    Objects(Objects),
 }
 
 /// A name, claimed.
@@ -39,12 +41,8 @@ impl Store {
     pub async fn open_at(location: &Location, options: StoreOptions) -> Result<Self, StoreError> {
         let place = match location {
             Location::Directory(path) => Place::Local(Local::open(path.clone(), &options).await?),
-            Location::Memory(_) | Location::Object(_) => {
-                return Err(StoreError::Location {
-                    location: location.to_string(),
-                    reason: "object stores follow".to_owned(),
-                });
-            }
+            Location::Memory(name) => Place::Objects(Objects::memory(name, &options)),
+            Location::Object(url) => Place::Objects(Objects::open(url, &options)?),
         };
         Ok(Self { options, place })
     }
@@ -60,6 +58,10 @@ impl Store {
                 let (incarnation, writer, recovered) = local.claim(name, &self.options).await?;
                 (incarnation, Medium::Local(writer), recovered)
             }
+            Place::Objects(objects) => {
+                let (incarnation, writer, recovered) = objects.claim(name, &self.options).await?;
+                (incarnation, Medium::Object(writer), recovered)
+            }
         };
         Ok(Claim {
             incarnation,
@@ -73,14 +75,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::NameTooLong`].
     pub fn register(&self, name: &str) -> Result<Register, StoreError> {
-        let Place::Local(local) = &self.place;
-        Ok(Register(Kind::Local(local.register(name)?)))
+        Ok(Register(match &self.place {
+            Place::Local(local) => Kind::Local(local.register(name)?),
+            Place::Objects(objects) => Kind::Object(objects.register(name)?),
+        }))
     }
 
     /// The names that were ever claimed, in order.
     pub async fn names(&self) -> Result<Vec<String>, StoreError> {
-        let Place::Local(local) = &self.place;
-        local.names().await
+        match &self.place {
+            Place::Local(local) => local.names().await,
+            Place::Objects(objects) => objects.names().await,
+        }
     }
 
     /// Keeps other nodes out of this store's directory while the lock is held. Stores that several nodes may share
@@ -89,7 +95,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::DirectoryLocked`] names the process that holds the lock.
     pub async fn lock_directory(&self) -> Result<DirectoryLock, StoreError> {
-        let Place::Local(local) = &self.place;
-        local.lock().await
+        match &self.place {
+            Place::Local(local) => local.lock().await,
+            Place::Objects(_) => Ok(DirectoryLock::shared()),
+        }
     }
 }

@@ -8,24 +8,27 @@ use parking_lot::Mutex;
 use super::{Index, Position, Queue, Wake};
 use crate::format::batch::Mark;
 use crate::replay::Replay;
-use crate::{Record, StoreError, local};
+use crate::{Record, StoreError, local, object};
 
 /// The two ways to be durable.
 #[derive(Clone)]
 pub(crate) enum Medium {
     Local(Arc<local::Writer>),
+    Object(Arc<object::Writer>),
 }
 
 impl Medium {
     pub(crate) fn queue(&self) -> &Queue {
         match self {
             Self::Local(writer) => &writer.queue,
+            Self::Object(writer) => &writer.queue,
         }
     }
 
     pub(crate) fn index(&self) -> &Mutex<Index> {
         match self {
             Self::Local(writer) => &writer.index,
+            Self::Object(writer) => &writer.index,
         }
     }
 
@@ -33,6 +36,16 @@ impl Medium {
     pub(crate) fn wake(&self, wake: Wake) {
         match self {
             Self::Local(writer) => writer.wake(wake),
+            // It waits for the end of a group-commit interval by itself.
+            Self::Object(writer) => writer.wake(),
+        }
+    }
+
+    /// No handle is left that could append.
+    pub(crate) fn retire(&self) {
+        self.queue().close();
+        if let Self::Object(writer) = self {
+            writer.wake();
         }
     }
 
@@ -43,6 +56,7 @@ impl Medium {
                 let writer = Arc::clone(writer);
                 blocking(move || writer.write_image(number, &image)).await
             }
+            Self::Object(writer) => writer.write_image(number, image).await,
         }
     }
 
@@ -52,6 +66,7 @@ impl Medium {
                 let writer = Arc::clone(writer);
                 blocking(move || writer.read_image(mark)).await
             }
+            Self::Object(writer) => writer.read_image(mark).await,
         }
     }
 
@@ -62,6 +77,7 @@ impl Medium {
                 let writer = Arc::clone(writer);
                 blocking(move || writer.read(end)).await
             }
+            Self::Object(writer) => writer.read(end).await,
         }
     }
 
@@ -72,6 +88,7 @@ impl Medium {
                 let (writer, images) = (Arc::clone(writer), images.to_vec());
                 blocking(move || writer.prune(base, &images)).await
             }
+            Self::Object(writer) => writer.prune(base, images).await,
         }
     }
 }

@@ -277,6 +277,17 @@ impl Queue {
         self.inner.lock().closed = true;
     }
 
+    /// Whether nothing waits and nothing can come any more.
+    pub(crate) fn is_finished(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.failure.is_some() || inner.closed && inner.waiting.is_empty()
+    }
+
+    /// The end of what is acknowledged.
+    pub(crate) fn position(&self) -> Position {
+        self.inner.lock().position
+    }
+
     pub(crate) fn state(&self) -> JournalState {
         match self.inner.lock().failure.clone() {
             None => JournalState::Open,
