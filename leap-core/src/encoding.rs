@@ -5,8 +5,11 @@
 //! byte 1..    postcard (variable-length integers, fields in declaration order)
 //! ```
 //!
-//! Decoding never panics, never allocates more than the input can justify, and refuses what is left
-//! over at the end, so that an encoding is also unique.
+//! Decoding never panics, refuses what is left over at the end, and allocates in proportion to the
+//! input (a claimed count alone reserves 1 MiB at most). What no honest sender writes, such as an
+//! impossible counter or an unsorted set, is refused by the type that it would break, so that every
+//! decoder refuses it. An encoding is *not* unique (a variable-length integer may be padded): compare
+//! values, never bytes.
 
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
@@ -89,7 +92,7 @@ impl Format {
         }
     }
 
-    pub(crate) fn malformed(&self, reason: impl core::fmt::Display) -> DecodeError {
+    fn malformed(&self, reason: impl core::fmt::Display) -> DecodeError {
         DecodeError::Malformed {
             what: self.what,
             reason: reason.to_string(),

@@ -2,12 +2,16 @@
 
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+/// No honest counter ever gets here (a thousand steps a microsecond for two years). A larger number is
+/// refused wherever anything is decoded, so that `next` cannot overflow.
+const COUNTER_MAX: u64 = 1 << 56;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
         #[serde(transparent)]
         pub struct $name(pub u64);
 
@@ -25,32 +29,75 @@ macro_rules! id {
     };
 }
 
-id!(
+/// An id that may be any number.
+macro_rules! token {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        id!($(#[$doc])* $name, $prefix);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                u64::deserialize(deserializer).map(Self)
+            }
+        }
+    };
+}
+
+/// An id that counts from 0: it has an end that no honest one reaches.
+macro_rules! counter {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        id!($(#[$doc])* $name, $prefix);
+
+        impl $name {
+            /// The largest that is accepted in anything that is decoded.
+            pub const MAX: Self = Self(COUNTER_MAX);
+
+            /// The one after this one.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                match u64::deserialize(deserializer)? {
+                    possible @ ..=COUNTER_MAX => Ok(Self(possible)),
+                    impossible => Err(D::Error::custom(format_args!(
+                        concat!("impossible ", stringify!($name), " {}"),
+                        impossible
+                    ))),
+                }
+            }
+        }
+    };
+}
+
+token!(
     /// A state object. Stable across its incarnations.
     ObjectId, "o"
 );
-id!(
+counter!(
     /// The global failure counter: each rollback decision opens the next one. The first is 0.
     WorldLine, "w"
 );
-id!(
+counter!(
     /// A recoverable point of one state object. Version 0 is the empty initial state, which is
     /// always inside the boundary; the first version that can be sealed is 1.
     Version, "v"
 );
-id!(
+token!(
     /// One life of a state object: a fencing token. A newer one shuts the older out.
     Incarnation, "i"
 );
-id!(
+counter!(
     /// Position of a message in the channel from one object to another. The first is 0.
     Seq, "#"
 );
-id!(
+token!(
     /// The driver's own name for an output that waits for release (rule P8).
     OutputId, "out"
 );
-id!(
+token!(
     /// Names one write of a sealed version, so that a late completion of a write whose version was
     /// rolled back is recognised and ignored.
     PersistTicket, "t"
@@ -79,27 +126,9 @@ impl ObjectId {
     }
 }
 
-impl WorldLine {
-    /// The world-line that the next rollback decision opens.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-
 impl Version {
     /// The initial state.
     pub const ZERO: Self = Self(0);
-
-    /// No honest object ever gets here; a larger number in a message is refused when decoded, so
-    /// that a hostile header cannot push a peer's version counter to its end (rule P4 would follow it).
-    pub const MAX: Self = Self(1 << 56);
-
-    /// The version after this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
 
     /// The version before this one; the initial state has none before it and gives itself.
     #[must_use]
@@ -110,14 +139,6 @@ impl Version {
 
 impl Incarnation {
     /// The incarnation that supersedes this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-
-impl Seq {
-    /// The position after this one.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
     decision::Decision,
@@ -44,7 +44,17 @@ pub struct Fragment {
     /// Its newest version that it knows to be inside the boundary.
     pub committed: Version,
     /// Its versions above that, oldest first.
+    #[serde(deserialize_with = "ascending")]
     pub versions: Vec<FragmentVersion>,
+}
+
+fn ascending<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FragmentVersion>, D::Error> {
+    let versions = Vec::<FragmentVersion>::deserialize(deserializer)?;
+    if versions.is_sorted_by(|a, b| a.version < b.version) {
+        Ok(versions)
+    } else {
+        Err(D::Error::custom("versions are not in ascending order"))
+    }
 }
 
 /// From a participant to the coordinator.
