@@ -78,6 +78,13 @@ struct Member {
     left: Option<Version>,
 }
 
+impl Member {
+    /// Whether it lives, and in this incarnation.
+    fn is_present(&self, incarnation: Incarnation) -> bool {
+        self.incarnation == incarnation && self.left.is_none()
+    }
+}
+
 /// A new incarnation that waits to be admitted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Joiner {
@@ -278,11 +285,13 @@ impl Coordinator {
         let is_admitted = self
             .members
             .get(&object)
-            .is_some_and(|member| member.incarnation == joiner.incarnation);
+            .is_some_and(|member| member.is_present(joiner.incarnation));
         self.joiners.insert(object, joiner);
         match &mut self.phase {
-            // Its admission was lost on the way, and we wait for it to enter this world-line.
-            Phase::Announcing { waiting } if is_admitted && waiting.contains(&object) => {
+            // Its admission was lost on the way, and we wait for it to answer or to enter.
+            Phase::Gathering { waiting, .. } | Phase::Announcing { waiting }
+                if is_admitted && waiting.contains(&object) =>
+            {
                 self.admit(object);
             }
             // Whatever the old life would have answered is lost with it.
@@ -354,20 +363,21 @@ impl Coordinator {
             incarnation,
             version,
         };
-        if self.phase == Phase::Steady
-            && self.is_member(object, incarnation)
-            && !self.logging.contains(&record)
-        {
+        let member = self.members.get(&object);
+        if member.is_some_and(|m| m.incarnation == incarnation && m.left.is_some()) {
+            // The answer was lost on the way.
+            self.tell(object, incarnation, ToParticipant::Left { incarnation });
+        } else if self.is_member(object, incarnation) && !self.logging.contains(&record) {
+            // Whatever is being repaired, an object with everything committed loses nothing.
             self.graph.remember_committed([(object, version)]);
             self.log(record);
         }
     }
 
     fn is_member(&self, object: ObjectId, incarnation: Incarnation) -> bool {
-        let same = |member: &Member| member.incarnation == incarnation || !self.rules.fencing;
-        self.members
-            .get(&object)
-            .is_some_and(|member| same(member) && member.left.is_none())
+        self.members.get(&object).is_some_and(|member| {
+            member.is_present(incarnation) || !self.rules.fencing && member.left.is_none()
+        })
     }
 
     fn newest_incarnation(&self, object: ObjectId) -> Incarnation {
@@ -433,7 +443,7 @@ impl Coordinator {
         for (object, joiner) in self.joiners.clone() {
             let incarnation = joiner.incarnation;
             match self.members.get(&object) {
-                Some(member) if member.incarnation == incarnation => self.admit(object),
+                Some(member) if member.is_present(incarnation) => self.admit(object),
                 Some(member) if member.left.is_none() => failed = true,
                 Some(_) | None => {
                     let record = LogRecord::Joined {

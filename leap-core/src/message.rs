@@ -226,8 +226,8 @@ pub enum PeerMessage {
     Acknowledge(Seq),
     /// A message was discarded because its world-line is over (rule P5); this is the current one.
     WorldLine(WorldLine),
-    /// Messages that came too early for this world-line had to be dropped for lack of room; send
-    /// again what is not acknowledged.
+    /// Messages that came before they could be consumed had to be dropped for lack of room; there is
+    /// room again in this world-line: send again what is not acknowledged.
     Resend(WorldLine),
 }
 

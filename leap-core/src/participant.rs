@@ -89,8 +89,8 @@ pub enum Input {
     Persisted(PersistTicket),
     /// The state is what [`Effect::Restore`] asked for.
     Restored,
-    /// The object ends its life in order: no further action will run. [`Effect::Left`] follows when
-    /// all is inside the boundary.
+    /// The object ends its life in order: no further action will run and nothing more is delivered.
+    /// [`Effect::Left`] follows when all is inside the boundary.
     Leave,
 }
 
@@ -173,7 +173,10 @@ enum Phase {
     /// Waits to be admitted.
     Joining,
     /// The driver brings back an old state; the world-line to enter then.
-    Restoring { world_line: WorldLine },
+    Restoring {
+        world_line: WorldLine,
+        leaving: bool,
+    },
     /// Runs actions. `frozen` by a gather, it consumes nothing.
     Active {
         frozen: Option<GatherId>,
@@ -279,6 +282,18 @@ impl Participant {
             Phase::Active {
                 frozen: Some(_),
                 ..
+            }
+        )
+    }
+
+    /// What is consumed during a gather would be missing from its answer; what is consumed by an
+    /// object that leaves would find no action to run in.
+    fn may_consume(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Active {
+                frozen: None,
+                leaving: false
             }
         )
     }
@@ -391,7 +406,7 @@ impl Participant {
                 return Admission::Hold;
             }
         }
-        if !self.is_active() || self.is_frozen() {
+        if !self.may_consume() {
             return Admission::Hold;
         }
         self.depend(&header.dependencies)
@@ -554,16 +569,20 @@ impl Participant {
         self.effects
             .extend(undone.outputs.into_iter().map(Effect::Discard));
         self.seal_wanted = None;
-        self.phase = Phase::Restoring { world_line };
+        let leaving = self.is_leaving();
+        self.phase = Phase::Restoring {
+            world_line,
+            leaving,
+        };
         self.effects.push_back(Effect::Restore { version: keep });
     }
 
     fn handle_restored(&mut self) {
-        let Phase::Restoring { world_line } = self.phase else {
+        let Phase::Restoring { world_line, .. } = self.phase else {
             panic!("restored without having been asked to, in {:?}", self.phase);
         };
         self.enter(world_line);
-        while !matches!(self.phase, Phase::Restoring { .. }) {
+        while self.is_active() {
             let Some(message) = self.deferred.pop_front() else {
                 break;
             };
@@ -574,7 +593,7 @@ impl Participant {
     /// Begins the life in `world_line`: tells the coordinator, sends again what is not acknowledged
     /// (what was under way carries a world-line that is over) and looks at what was held.
     fn enter(&mut self, world_line: WorldLine) {
-        let leaving = matches!(self.phase, Phase::Active { leaving: true, .. });
+        let leaving = self.is_leaving();
         self.phase = Phase::Active {
             frozen: None,
             leaving,
@@ -585,9 +604,7 @@ impl Participant {
         self.introduce();
         let peers: Vec<_> = self.channels.keys().copied().collect();
         for peer in peers {
-            if self.channel(peer).enter(world_line) {
-                self.transmit_to(peer, PeerMessage::Resend(world_line));
-            }
+            self.channel(peer).enter(world_line);
             self.retransmit(peer);
         }
         self.commit();
@@ -600,13 +617,18 @@ impl Participant {
     }
 
     fn handle_leave(&mut self) {
-        if let Phase::Active { frozen, .. } = self.phase {
-            self.phase = Phase::Active {
-                frozen,
-                leaving: true,
-            };
-            self.leave_when_done();
+        match &mut self.phase {
+            Phase::Active { leaving, .. } | Phase::Restoring { leaving, .. } => *leaving = true,
+            Phase::Joining | Phase::Over => {}
         }
+        self.leave_when_done();
+    }
+
+    fn is_leaving(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Active { leaving: true, .. } | Phase::Restoring { leaving: true, .. }
+        )
     }
 
     fn leave_when_done(&mut self) {
@@ -883,6 +905,9 @@ impl Participant {
                     return;
                 }
             }
+        }
+        if self.may_consume() && self.channel(peer).take_overflow() {
+            self.transmit_to(peer, PeerMessage::Resend(self.world_line));
         }
     }
 }

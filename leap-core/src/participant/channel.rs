@@ -116,10 +116,13 @@ impl Channel {
     }
 
     /// The peer has consumed all below `upto` inside the boundary. So what we sent is inside it as
-    /// well, but we may not have been told yet.
+    /// well, but we may not have been told yet. What we never sent cannot be acknowledged; a claim
+    /// of that is ignored.
     pub(super) fn handle_acknowledge(&mut self, upto: Seq) {
-        self.acknowledged = self.acknowledged.max(upto);
-        self.forget();
+        if upto <= self.out_next {
+            self.acknowledged = self.acknowledged.max(upto);
+            self.forget();
+        }
     }
 
     fn forget(&mut self) {
@@ -181,15 +184,18 @@ impl Channel {
         self.committed.in_next
     }
 
-    /// Drops what was held for an earlier world-line. Returns whether messages of this one may have
-    /// been dropped for lack of room.
-    pub(super) fn enter(&mut self, world_line: WorldLine) -> bool {
+    /// Drops what was held for an earlier world-line.
+    pub(super) fn enter(&mut self, world_line: WorldLine) {
         let in_next = self.in_next;
         self.held
             .retain(|&seq, message| match message.header.world_line {
                 theirs if theirs == world_line => seq >= in_next,
                 theirs => theirs > world_line,
             });
+    }
+
+    /// Whether messages had to be dropped for lack of room, so that they must be asked for again.
+    pub(super) fn take_overflow(&mut self) -> bool {
         std::mem::take(&mut self.overflowed)
     }
 }
