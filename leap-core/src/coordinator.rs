@@ -273,7 +273,10 @@ impl Coordinator {
                 dependencies,
                 ..
             } => {
-                if self.is_member(object, incarnation) && world_line == self.world_line() {
+                if self.is_member(object, incarnation)
+                    && world_line == self.world_line()
+                    && self.is_learning()
+                {
                     self.graph.persist(object, version, dependencies);
                 }
             }
@@ -319,7 +322,9 @@ impl Coordinator {
             }
             return;
         }
-        self.learn([(object, &fragment)]);
+        if self.is_learning() {
+            self.learn([(object, &fragment)]);
+        }
         match &mut self.phase {
             Phase::Gathering {
                 gather,
@@ -378,6 +383,12 @@ impl Coordinator {
         self.members.get(&object).is_some_and(|member| {
             member.is_present(incarnation) || !self.rules.fencing && member.left.is_none()
         })
+    }
+
+    /// While a decision is being logged the graph already lacks what it removes, and participants do
+    /// not know yet; each reports again when it has entered the new world-line.
+    fn is_learning(&self) -> bool {
+        self.phase != Phase::Logging
     }
 
     fn newest_incarnation(&self, object: ObjectId) -> Incarnation {
@@ -539,7 +550,11 @@ impl Coordinator {
         match self.next_failed() {
             Some((failed, incarnation)) => {
                 let keep = newest(&fragments[&failed]);
+                for (&object, fragment) in &mut fragments {
+                    forget_committed(fragment, self.graph.committed(object));
+                }
                 let cut = cut::consistent(failed, keep, &fragments);
+                self.graph.roll_back(&cut);
                 self.phase = Phase::Logging;
                 let world_line = self.world_line().next();
                 self.log(LogRecord::Decided(Decision {
@@ -686,7 +701,6 @@ impl Coordinator {
     }
 
     fn announce(&mut self, decision: Decision) {
-        self.graph.roll_back(&decision.cut);
         let (failed, incarnation) = (decision.failed, decision.incarnation);
         self.effects
             .push_back(CoordinatorEffect::Broadcast(ToParticipant::Decide(
@@ -703,6 +717,12 @@ impl Coordinator {
             waiting: self.present().collect(),
         };
     }
+}
+
+/// What is inside the boundary is nothing that a decision could remove (rule P7).
+fn forget_committed(fragment: &mut Fragment, committed: Version) {
+    fragment.committed = fragment.committed.max(committed);
+    fragment.versions.retain(|entry| entry.version > committed);
 }
 
 /// The newest version of a fragment.

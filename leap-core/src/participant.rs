@@ -90,7 +90,8 @@ pub enum Input {
     /// The state is what [`Effect::Restore`] asked for.
     Restored,
     /// The object ends its life in order: no further action will run and nothing more is delivered.
-    /// [`Effect::Left`] follows when all is inside the boundary.
+    /// [`Effect::Left`] follows when all is inside the boundary. Ignored before the first
+    /// [`Effect::Entered`]: until then the driver may simply stop.
     Leave,
 }
 
