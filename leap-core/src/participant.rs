@@ -343,6 +343,16 @@ impl Participant {
         self.header_of(self.latest())
     }
 
+    /// How many sent messages are kept because their receivers may still ask for them (rule P14).
+    pub fn unacknowledged(&self) -> usize {
+        self.channels.values().map(Channel::kept).sum()
+    }
+
+    /// How many received messages wait to be consumed.
+    pub fn held(&self) -> usize {
+        self.channels.values().map(Channel::held).sum()
+    }
+
     fn header_of(&self, version: Version) -> Header {
         if version <= self.history.committed {
             Header {
@@ -436,10 +446,18 @@ impl Participant {
         Admission::Consumed
     }
 
-    fn validate(&self) {
+    /// Asserts the invariants of the [module documentation](self). Debug builds do it after every input.
+    ///
+    /// # Panics
+    ///
+    /// If one does not hold, which is a bug of this crate or of a driver that broke its contract.
+    pub fn validate(&self) {
         self.history.validate();
-        for channel in self.channels.values() {
-            channel.validate();
+        for (peer, channel) in &self.channels {
+            assert!(
+                channel.is_consistent(),
+                "rule P14: channel with {peer:?}: {channel:?}"
+            );
         }
         if self.rules.commit_ordering {
             for version in self.history.versions() {

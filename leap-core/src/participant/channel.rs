@@ -10,6 +10,7 @@
 //! - `first_kept + kept.len() == out_next`
 //! - `first_kept <= transmitted <= out_next`
 //! - `first_kept <= committed.out_next <= out_next`: what may still be rolled back is never forgotten
+//! - `acknowledged <= out_next`: what is acknowledged is committed, so no rollback takes it back
 //! - `committed.in_next <= in_next`; nothing below `committed.in_next` is held
 
 use std::collections::{BTreeMap, VecDeque};
@@ -33,6 +34,14 @@ pub(super) struct Mark {
     pub(super) out_next: Seq,
 }
 
+/// Why a version's record cannot follow what is known of the channel.
+pub(super) enum Misfit {
+    /// Sent messages are missing, or there twice.
+    Gap { expected: Seq, found: Seq },
+    /// A position goes back or ahead of what was sent, or messages are not in order of their versions.
+    Impossible,
+}
+
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Channel {
     /// Positions at the end of the newest committed version.
@@ -54,8 +63,14 @@ pub(super) struct Channel {
 
 /// What storage holds of a channel.
 impl Channel {
-    /// Goes on to what the next version's metadata says. Returns whether it fits.
-    pub(super) fn apply_record(&mut self, record: PeerRecord, complete: bool) -> bool {
+    /// Goes on to what the metadata of `version`, the next one, says.
+    pub(super) fn apply_record(
+        &mut self,
+        version: Version,
+        record: PeerRecord,
+        complete: bool,
+    ) -> Result<(), Misfit> {
+        let before = self.mark();
         if complete {
             self.kept.clear();
             self.first_kept = record.out_first;
@@ -63,13 +78,22 @@ impl Channel {
             self.transmitted = record.out_first;
             self.committed.out_next = record.out_first;
         } else if record.out_first != self.out_next {
-            return false;
+            return Err(Misfit::Gap {
+                expected: self.out_next,
+                found: record.out_first,
+            });
         }
         self.in_next = record.in_next;
         self.acknowledged = record.acknowledged.max(self.acknowledged);
         self.out_next = Seq(self.out_next.0 + record.sent.len() as u64);
         self.kept.extend(record.sent);
-        true
+        let goes_back = self.in_next < before.in_next || self.out_next < before.out_next;
+        let sent_in = self.kept.iter().map(|&(sent_in, _)| sent_in);
+        let is_sorted = sent_in.chain([version]).is_sorted();
+        if goes_back || !is_sorted || self.acknowledged > self.out_next {
+            return Err(Misfit::Impossible);
+        }
+        Ok(())
     }
 
     pub(super) fn complete_record(&self) -> PeerRecord {
@@ -226,13 +250,25 @@ impl Channel {
         self.transmitted = self.transmitted.min(mark.out_next);
     }
 
-    pub(super) fn validate(&self) {
-        assert_eq!(self.first_kept.0 + self.kept.len() as u64, self.out_next.0);
-        assert!(self.first_kept <= self.transmitted && self.transmitted <= self.out_next);
-        assert!(
-            self.first_kept <= self.committed.out_next && self.committed.out_next <= self.out_next
-        );
-        assert!(self.committed.in_next <= self.in_next);
-        assert!(self.held.keys().all(|&seq| seq >= self.committed.in_next));
+    /// How many sent messages may still be asked for.
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// How many received messages wait for their turn.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether positions are in the order that the invariants demand.
+    pub(super) fn is_consistent(&self) -> bool {
+        self.first_kept.0 + self.kept.len() as u64 == self.out_next.0
+            && self.first_kept <= self.transmitted
+            && self.transmitted <= self.out_next
+            && self.first_kept <= self.committed.out_next
+            && self.committed.out_next <= self.out_next
+            && self.acknowledged <= self.out_next
+            && self.committed.in_next <= self.in_next
+            && self.held.keys().all(|&seq| seq >= self.committed.in_next)
     }
 }

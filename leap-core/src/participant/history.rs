@@ -10,7 +10,7 @@ use crate::{
     metadata::VersionMetadata,
 };
 
-use super::channel::{Channel, Mark};
+use super::channel::{Channel, Mark, Misfit};
 
 /// Metadata from storage does not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -29,7 +29,7 @@ pub enum RecoverError {
         /// The checkpoint's version.
         version: Version,
     },
-    /// Sent messages are missing.
+    /// Sent messages are missing, or there twice.
     #[error("version {version} sends to {peer} from message {found} on, but {expected} comes next")]
     ChannelGap {
         /// The version.
@@ -41,6 +41,28 @@ pub enum RecoverError {
         /// Position found.
         found: Seq,
     },
+    /// A channel position goes back, or ahead of what was sent.
+    #[error("version {version} contradicts the versions before it about the channel with {peer}")]
+    ChannelContradiction {
+        /// The version.
+        version: Version,
+        /// The other end.
+        peer: ObjectId,
+    },
+}
+
+impl RecoverError {
+    fn of_channel(version: Version, peer: ObjectId, misfit: &Misfit) -> Self {
+        match *misfit {
+            Misfit::Gap { expected, found } => Self::ChannelGap {
+                version,
+                peer,
+                expected,
+                found,
+            },
+            Misfit::Impossible => Self::ChannelContradiction { version, peer },
+        }
+    }
 }
 
 /// The version that actions run in.
@@ -346,6 +368,12 @@ pub(super) fn recover(
             channel.commit(mark);
         }
     }
+    for (&peer, channel) in &channels {
+        if !channel.is_consistent() {
+            let version = history.latest();
+            return Err(RecoverError::ChannelContradiction { version, peer });
+        }
+    }
     Ok((history, channels))
 }
 
@@ -370,16 +398,9 @@ impl History {
         let mut marks = BTreeMap::new();
         for (peer, record) in metadata.channels {
             let channel = channels.entry(peer).or_default();
-            let found = record.out_first;
-            if !channel.apply_record(record, metadata.complete) {
-                let expected = channel.mark().out_next;
-                return Err(RecoverError::ChannelGap {
-                    version,
-                    peer,
-                    expected,
-                    found,
-                });
-            }
+            channel
+                .apply_record(version, record, metadata.complete)
+                .map_err(|misfit| RecoverError::of_channel(version, peer, &misfit))?;
             marks.insert(peer, channel.mark());
         }
         self.pending.push_back(SealedVersion {
