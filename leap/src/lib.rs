@@ -1,1 +1,55 @@
-//! Write services that never wait for the disk: state objects, actions, speculative threads, barriers.
+//! Write services that never wait for the disk.
+//!
+//! A service built with this crate runs ahead of its own persistence, and so do all the services that
+//! it talks to; what reaches the outside world waits until everything it depends on is durable, and
+//! after a failure exactly what is affected rolls back. The protocol is in [`leap_core`]; this crate
+//! drives it on tokio.
+//!
+//! | to do this | use |
+//! |---|---|
+//! | write a service | [`Machine`], [`macro@service`], [`Action`] |
+//! | run it | [`Host`], [`Object`] |
+//! | run code between actions | [`SThread`] |
+//! | give a result to the outside world | [`Output`], [`SThread::barrier`] |
+//! | bring state with its own storage | [`StateObject`] |
+//! | test it | [`testing`] |
+//!
+//! This crate knows nothing of WebAssembly; processes are in another.
+
+mod coordinator;
+mod host;
+mod journaled;
+mod links;
+mod object;
+mod observation;
+mod service;
+mod state_object;
+mod status;
+mod sthread;
+mod transport;
+
+pub use coordinator::CoordinatorError;
+pub use host::{Host, HostBuilder, HostError, ObjectOptions};
+pub use journaled::{Action, Journaled};
+pub use leap_core::{
+    Admission, Header, Incarnation, ObjectId, RolledBack, Speculation, Version, VersionMetadata, WorldLine,
+};
+pub use leap_store::{GroupCommit, Store, StoreOptions};
+pub use object::{ActionContext, Life, LifePhase, NotActive, Object, Output, OutputLost};
+pub use observation::{ReceiveError, Stopped};
+pub use service::{CallError, Machine, Service, decode_reply, decode_request, encode_value};
+pub use state_object::{PersistDone, StateError, StateObject, StoredVersions};
+pub use status::{ClusterStatus, HostStatus, MemberStatus, ObjectStatus};
+pub use sthread::SThread;
+
+/// An error with all its causes, on one line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut chain = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        chain.push_str(": ");
+        chain.push_str(&error.to_string());
+        cause = error.source();
+    }
+    chain
+}

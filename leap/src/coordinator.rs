@@ -1,0 +1,243 @@
+//! The coordinator's driver: a task around [`leap_core::Coordinator`], its log and its links.
+
+use std::collections::{BTreeMap, HashMap};
+
+use leap_core::coordinator::LinkId;
+use leap_core::{
+    Coordinator, CoordinatorEffect, CoordinatorInput, Incarnation, LogRecord, ObjectId, ToParticipant, Version, WorldLine,
+};
+use leap_store::{Journal, Store};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::transport::{Connection, DirectoryEntry, Frame, FrameSender};
+
+/// Name of the coordinator's log in the store.
+const LOG: &str = "leap.coordinator";
+
+/// How many inputs are handled before effects are drained; bundles boundary news under load.
+const BATCH: usize = 512;
+
+/// Why a coordinator cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum CoordinatorError {
+    /// Its log cannot be read or claimed.
+    #[error("the coordinator's log cannot be opened")]
+    Store(#[from] leap_store::StoreError),
+    /// Its log holds something else.
+    #[error("record {number} of the coordinator's log is malformed")]
+    Log {
+        /// Its position.
+        number: u64,
+        /// What is wrong.
+        #[source]
+        source: leap_core::DecodeError,
+    },
+}
+
+/// What the coordinator knows, for whoever asks.
+#[derive(Debug, Clone)]
+pub(crate) struct CoordinatorStatus {
+    pub(crate) world_line: WorldLine,
+    pub(crate) boundary: Option<BTreeMap<ObjectId, Version>>,
+    pub(crate) members: Vec<(ObjectId, Incarnation)>,
+    pub(crate) waiting_for: Vec<ObjectId>,
+    pub(crate) uncommitted: usize,
+    pub(crate) directory: Vec<DirectoryEntry>,
+}
+
+enum Event {
+    Connected { link: LinkId, sender: FrameSender, known: Option<WorldLine> },
+    Frame { link: LinkId, frame: Frame },
+    Closed(LinkId),
+    Logged(Result<(), leap_store::JournalError>),
+    Status(oneshot::Sender<CoordinatorStatus>),
+}
+
+/// A handle to a running coordinator.
+#[derive(Clone)]
+pub(crate) struct CoordinatorHandle {
+    inbox: mpsc::UnboundedSender<Event>,
+    next_link: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// Opens the log and gives the coordinator's task to be spawned, with a handle to it.
+pub(crate) async fn start(
+    store: &Store,
+) -> Result<(CoordinatorHandle, impl Future<Output = ()> + Send + 'static), CoordinatorError> {
+    let claim = store.claim(LOG).await?;
+    let mut records = Vec::new();
+    let mut next_number = 1;
+    for record in claim.recovered.records {
+        let number = record.version;
+        records.push(LogRecord::decode(&record.payload).map_err(|source| CoordinatorError::Log { number, source })?);
+        next_number = number + 1;
+    }
+    let (inbox, events) = mpsc::unbounded_channel();
+    let driver = Driver {
+        core: Coordinator::recover(claim.incarnation, records),
+        journal: claim.journal,
+        next_number,
+        inbox: inbox.clone(),
+        links: HashMap::new(),
+        homes: HashMap::new(),
+        directory: BTreeMap::new(),
+    };
+    Ok((CoordinatorHandle { inbox, next_link: std::sync::Arc::default() }, driver.run(events)))
+}
+
+impl CoordinatorHandle {
+    /// Serves a participant's connection, whose greeting has been read, to its end.
+    /// `frames` are those that came right after the greeting.
+    pub(crate) async fn serve(&self, mut connection: Connection, known: Option<WorldLine>, mut frames: Vec<Frame>) {
+        let link = LinkId(self.next_link.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let sender = connection.outgoing.clone();
+        self.tell(Event::Connected { link, sender, known });
+        loop {
+            for frame in frames.drain(..) {
+                self.tell(Event::Frame { link, frame });
+            }
+            if connection.incoming.recv_many(&mut frames).await == 0 {
+                break;
+            }
+        }
+        self.tell(Event::Closed(link));
+    }
+
+    pub(crate) async fn status(&self) -> Option<CoordinatorStatus> {
+        let (sender, status) = oneshot::channel();
+        self.tell(Event::Status(sender));
+        status.await.ok()
+    }
+
+    fn tell(&self, event: Event) {
+        // A coordinator that has ended has closed its links, and their ends will be noticed.
+        let _ = self.inbox.send(event);
+    }
+}
+
+struct Driver {
+    core: Coordinator,
+    journal: Journal,
+    next_number: u64,
+    inbox: mpsc::UnboundedSender<Event>,
+    links: HashMap<LinkId, FrameSender>,
+    /// The link over which each incarnation of an object was last heard.
+    homes: HashMap<(ObjectId, Incarnation), LinkId>,
+    directory: BTreeMap<ObjectId, DirectoryEntry>,
+}
+
+impl Driver {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
+        let mut events = Vec::with_capacity(BATCH);
+        self.drain();
+        while inbox.recv_many(&mut events, BATCH).await > 0 {
+            for event in events.drain(..) {
+                if let Err(error) = self.handle(event) {
+                    tracing::error!(%error, "the coordinator's log failed; the coordinator stops");
+                    return;
+                }
+            }
+            self.drain();
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), leap_store::JournalError> {
+        match event {
+            Event::Connected { link, sender, known } => {
+                sender.send(Frame::Announce(self.directory.values().cloned().collect()));
+                self.links.insert(link, sender);
+                self.core.handle(CoordinatorInput::Subscribe { link, world_line: known });
+            }
+            Event::Frame { link, frame } => self.handle_frame(link, frame),
+            Event::Closed(link) => {
+                self.links.remove(&link);
+                self.homes.retain(|_, home| *home != link);
+            }
+            Event::Logged(result) => {
+                result?;
+                self.core.handle(CoordinatorInput::Logged);
+            }
+            Event::Status(reply) => {
+                // Whoever asked may be gone.
+                let _ = reply.send(self.status());
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, link: LinkId, frame: Frame) {
+        match frame {
+            Frame::ToCoordinator(message) => {
+                self.homes.insert(message.sender(), link);
+                self.core.handle(CoordinatorInput::Message(message));
+            }
+            Frame::Announce(entries) => self.announce(entries),
+            other => tracing::warn!(?other, "a participant says what only others say"),
+        }
+    }
+
+    fn announce(&mut self, entries: Vec<DirectoryEntry>) {
+        let mut news = Vec::new();
+        for entry in entries {
+            let known = self.directory.get(&entry.object);
+            if known.is_some_and(|known| known.name != entry.name) {
+                tracing::error!(object = %entry.object, name = entry.name, "two names have the same object id");
+            } else if known.is_none_or(|known| known.incarnation <= entry.incarnation && *known != entry) {
+                self.directory.insert(entry.object, entry.clone());
+                news.push(entry);
+            }
+        }
+        if !news.is_empty() {
+            self.links.values().for_each(|link| link.send(Frame::Announce(news.clone())));
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(effect) = self.core.poll_effect() {
+            match effect {
+                CoordinatorEffect::Log(record) => self.log(&record),
+                CoordinatorEffect::ToLink(link, message) => self.send(link, None, message),
+                CoordinatorEffect::ToObject(object, incarnation, message) => {
+                    if let Some(&link) = self.homes.get(&(object, incarnation)) {
+                        self.send(link, Some((object, incarnation)), message);
+                    }
+                }
+                CoordinatorEffect::Broadcast(message) => {
+                    for link in self.links.values() {
+                        link.send(Frame::FromCoordinator { to: None, message: message.clone() });
+                    }
+                }
+            }
+        }
+    }
+
+    fn send(&self, link: LinkId, to: Option<(ObjectId, Incarnation)>, message: ToParticipant) {
+        if let Some(link) = self.links.get(&link) {
+            link.send(Frame::FromCoordinator { to, message });
+        }
+    }
+
+    fn log(&mut self, record: &LogRecord) {
+        if let LogRecord::Decided(decision) = record {
+            tracing::info!(world_line = %decision.world_line, failed = %decision.failed, cut = ?decision.cut, "rollback decided");
+        }
+        let inbox = self.inbox.clone();
+        let number = self.next_number;
+        self.next_number += 1;
+        self.journal.append_then(number, record.encode().into(), move |result| {
+            // The coordinator may have ended meanwhile.
+            let _ = inbox.send(Event::Logged(result));
+        });
+    }
+
+    fn status(&self) -> CoordinatorStatus {
+        CoordinatorStatus {
+            world_line: self.core.world_line(),
+            boundary: self.core.boundary(),
+            members: self.core.members().collect(),
+            waiting_for: self.core.waiting_for(),
+            uncommitted: self.core.uncommitted(),
+            directory: self.directory.values().cloned().collect(),
+        }
+    }
+}

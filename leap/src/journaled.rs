@@ -1,0 +1,321 @@
+//! A machine over a journal: the speculative log that makes any [`Machine`] a state object.
+//!
+//! ```text
+//! journal record of version v     u8 format | u32 length | persist metadata | change … change
+//! checkpoint at version v         u8 format | u32 length | persist metadata (complete) | state
+//! ```
+//!
+//! Changes are applied to the state in memory and appended to the open version at once, and read
+//! back by everyone at once: the log runs ahead of its disk. Sealing cuts the log into versions;
+//! restoring truncates it.
+//!
+//! # Invariants
+//!
+//! - The state is the newest checkpoint with all later changes applied, in order.
+//! - A checkpoint is written only when its version is inside the boundary; so it never has to be
+//!   taken back, and recovery always starts from committed state.
+
+use std::collections::VecDeque;
+use std::ops::Deref;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use leap_core::{Incarnation, ObjectId, Version, VersionMetadata};
+use leap_store::{Journal, Recovered, Store};
+use parking_lot::Mutex;
+
+use crate::object::{ActionContext, Object, Output};
+use crate::observation::Stopped;
+use crate::service::{CallError, Envelope, Machine, Service};
+use crate::state_object::{PersistDone, StateError, StateObject, StoredVersions};
+use crate::sthread::SThread;
+
+const FORMAT: u8 = 1;
+
+/// Make a checkpoint when this much was journaled since the last one, or as much as the last one's
+/// size: then recovery time does not grow with history, and checkpoints cost at most as much as the
+/// journal.
+const CHECKPOINT_BYTES: usize = 1 << 20;
+
+/// A [`Machine`] that keeps its changes in a journal. See the [module documentation](self).
+pub struct Journaled<M: Machine> {
+    journal: Journal,
+    runtime: tokio::runtime::Handle,
+    stored: Mutex<StoredVersions>,
+    log: Mutex<Log<M>>,
+}
+
+struct Log<M> {
+    machine: M,
+    /// Changes of the open version, encoded.
+    changes: BytesMut,
+    /// The newest version that is part of `machine`, the open one aside.
+    sealed: Version,
+    since_checkpoint: usize,
+    checkpoint_size: usize,
+    /// Images of versions that are not inside the boundary yet, oldest first.
+    images: VecDeque<(Version, Bytes)>,
+}
+
+impl<M: Machine> Journaled<M> {
+    /// Claims `name` in `store` as its newest incarnation and brings back the state.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError`] if storage cannot be read or holds something else.
+    pub async fn open(store: &Store, name: &str) -> Result<Self, StateError> {
+        let claim = store.claim(name).await.map_err(StateError::new)?;
+        let (log, stored) = Log::replay(claim.recovered)?;
+        Ok(Self {
+            journal: claim.journal,
+            runtime: tokio::runtime::Handle::current(),
+            stored: Mutex::new(stored),
+            log: Mutex::new(log),
+        })
+    }
+
+    /// Runs `change` on the machine as part of the action that `context` stands for.
+    pub fn change<R>(&self, context: &ActionContext<'_>, change: impl FnOnce(&mut Action<'_, M>) -> R) -> R {
+        let mut log = self.log.lock();
+        let Log { machine, changes, .. } = &mut *log;
+        change(&mut Action { machine, changes, context })
+    }
+
+    /// Looks at the machine. What is seen is speculative; [`Object::read`] gives what it depends on.
+    pub fn view<R>(&self, view: impl FnOnce(&M) -> R) -> R {
+        view(&self.log.lock().machine)
+    }
+
+    /// Counters of the journal: records, bytes, syncs.
+    pub fn statistics(&self) -> leap_store::Statistics {
+        self.journal.statistics()
+    }
+}
+
+/// The running action on a machine. Dereferences to the machine for reading.
+pub struct Action<'a, M: Machine> {
+    machine: &'a mut M,
+    changes: &'a mut BytesMut,
+    context: &'a ActionContext<'a>,
+}
+
+impl<M: Machine> Deref for Action<'_, M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        self.machine
+    }
+}
+
+impl<M: Machine> Action<'_, M> {
+    /// Records a change and applies it.
+    pub fn record(&mut self, change: M::Change) {
+        let written = postcard::to_io(&change, (&mut *self.changes).writer());
+        written.expect("a change is plain data and memory takes it");
+        self.machine.apply(change);
+    }
+
+    /// Calls a handler of another object, exactly once. The answer comes to
+    /// [`Service::handle_reply`] with this `call`, the caller's own number for it.
+    pub fn call(&self, to: ObjectId, call: u64, method: &str, body: Bytes) {
+        let request = Envelope::Request { call, method: method.to_owned(), body };
+        self.context.send(to, request.encode());
+    }
+
+    /// Makes another object run a handler, exactly once, without an answer.
+    pub fn tell(&self, to: ObjectId, method: &str, body: Bytes) {
+        self.context.send(to, Envelope::Tell { method: method.to_owned(), body }.encode());
+    }
+
+    /// The action itself: version, world-line, header, sthreads, outputs.
+    pub fn context(&self) -> &ActionContext<'_> {
+        self.context
+    }
+
+    /// See [`ActionContext::output`].
+    pub fn output(&self) -> Output {
+        self.context.output()
+    }
+
+    /// See [`ActionContext::detach`].
+    pub fn detach(&self) -> SThread {
+        self.context.detach()
+    }
+}
+
+impl<S: Service> StateObject for Journaled<S> {
+    fn incarnation(&self) -> Incarnation {
+        Incarnation(self.journal.incarnation())
+    }
+
+    fn versions(&self) -> StoredVersions {
+        std::mem::take(&mut self.stored.lock())
+    }
+
+    fn wants_checkpoint(&self) -> bool {
+        let log = self.log.lock();
+        log.images.is_empty() && log.since_checkpoint + log.changes.len() >= log.checkpoint_size.max(CHECKPOINT_BYTES)
+    }
+
+    fn persist(&self, metadata: VersionMetadata, done: PersistDone) {
+        let version = metadata.version;
+        let record = self.log.lock().seal(&metadata);
+        self.journal.append_then(version.0, record, move |result| done.done(result.map_err(StateError::new)));
+    }
+
+    async fn restore(&self, version: Version) -> Result<(), StateError> {
+        if self.log.lock().is_at(version) {
+            return Ok(());
+        }
+        let recovered = self.journal.read(version.0).await.map_err(StateError::new)?;
+        // Durable in order before anything later; nobody has to wait for it.
+        drop(self.journal.truncate(version.0));
+        let (log, _) = Log::replay(recovered)?;
+        *self.log.lock() = log;
+        Ok(())
+    }
+
+    fn prune(&self, version: Version) {
+        let image = self.log.lock().take_image(version);
+        if let Some((version, image)) = image {
+            let journal = self.journal.clone();
+            let checkpoint = journal.checkpoint(version.0, image);
+            // Not always called from a thread of the runtime.
+            self.runtime.spawn(async move {
+                let pruned = match checkpoint.await {
+                    Ok(()) => journal.prune(version.0).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = pruned {
+                    tracing::warn!(%error, %version, "a checkpoint failed; the journal grows until the next one");
+                }
+            });
+        }
+    }
+
+    fn receive(&self, context: &ActionContext<'_>, from: ObjectId, payload: Bytes) {
+        match postcard::from_bytes(&payload) {
+            Ok(envelope) => self.change(context, |action| action.receive(from, envelope)),
+            // Consumed and forgotten: it would be no better the next time.
+            Err(error) => tracing::warn!(%from, %error, "a message that is none was thrown away"),
+        }
+    }
+}
+
+impl<S: Service> Action<'_, S> {
+    fn receive(&mut self, from: ObjectId, envelope: Envelope) {
+        match envelope {
+            Envelope::Request { call, method, body } => {
+                let reply = S::call(self, &method, &body);
+                self.context.send(from, Envelope::Reply { call, reply }.encode());
+            }
+            Envelope::Reply { call, reply } => S::handle_reply(self, from, call, reply),
+            Envelope::Tell { method, body } => {
+                if let Err(error) = S::call(self, &method, &body) {
+                    tracing::warn!(%from, %error, "a message could not be handled");
+                }
+            }
+        }
+    }
+}
+
+/// Actions on machines, without the detour through the context.
+impl<S: Service> Object<Journaled<S>> {
+    /// Runs an action on the machine.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if the object has stopped.
+    pub async fn change<R>(&self, change: impl FnOnce(&mut Action<'_, S>) -> R) -> Result<R, Stopped> {
+        self.action(|journaled, context| journaled.change(context, change)).await
+    }
+
+    /// Looks at the machine; the sthread depends on what was seen.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if the object has stopped.
+    pub async fn view<R>(&self, view: impl FnOnce(&S) -> R) -> Result<(R, SThread), Stopped> {
+        self.read(|journaled| journaled.view(view)).await
+    }
+}
+
+impl<M: Machine> Log<M> {
+    fn seal(&mut self, metadata: &VersionMetadata) -> Bytes {
+        let changes = self.changes.split();
+        let record = frame(metadata, &changes);
+        self.sealed = metadata.version;
+        self.since_checkpoint += record.len();
+        if metadata.complete {
+            let state = postcard::to_stdvec(&self.machine).expect("a machine can be serialised");
+            self.checkpoint_size = state.len();
+            self.since_checkpoint = 0;
+            self.images.push_back((metadata.version, frame(metadata, &state)));
+        }
+        record
+    }
+
+    fn is_at(&self, version: Version) -> bool {
+        self.sealed == version && self.changes.is_empty()
+    }
+
+    fn take_image(&mut self, committed: Version) -> Option<(Version, Bytes)> {
+        let ready = self.images.iter().take_while(|(version, _)| *version <= committed).count();
+        self.images.drain(..ready).next_back()
+    }
+
+    fn replay(recovered: Recovered) -> Result<(Self, StoredVersions), StateError> {
+        let mut log = Self {
+            machine: M::default(),
+            changes: BytesMut::new(),
+            sealed: Version::ZERO,
+            since_checkpoint: 0,
+            checkpoint_size: 0,
+            images: VecDeque::new(),
+        };
+        let mut stored = StoredVersions::default();
+        if let Some(checkpoint) = recovered.checkpoint {
+            let (metadata, state) = unframe(&checkpoint.payload)?;
+            log.machine = postcard::from_bytes(state)
+                .map_err(|error| StateError(format!("the state at version {} is malformed: {error}", metadata.version)))?;
+            log.sealed = metadata.version;
+            log.checkpoint_size = state.len();
+            stored.checkpoint = Some(metadata);
+        }
+        for record in recovered.records {
+            let (metadata, mut changes) = unframe(&record.payload)?;
+            while !changes.is_empty() {
+                let (change, rest) = postcard::take_from_bytes(changes).map_err(|error| {
+                    StateError(format!("a change in version {} is malformed: {error}", metadata.version))
+                })?;
+                log.machine.apply(change);
+                changes = rest;
+            }
+            log.sealed = metadata.version;
+            log.since_checkpoint += record.payload.len();
+            stored.later.push(metadata);
+        }
+        Ok((log, stored))
+    }
+}
+
+fn frame(metadata: &VersionMetadata, content: &[u8]) -> Bytes {
+    let metadata = metadata.encode();
+    let mut frame = BytesMut::with_capacity(5 + metadata.len() + content.len());
+    frame.put_u8(FORMAT);
+    frame.put_u32_le(u32::try_from(metadata.len()).expect("metadata is far below 4 GiB"));
+    frame.put_slice(&metadata);
+    frame.put_slice(content);
+    frame.freeze()
+}
+
+fn unframe(frame: &[u8]) -> Result<(VersionMetadata, &[u8]), StateError> {
+    let short = || StateError("a record ends too early".to_owned());
+    let (&format, rest) = frame.split_first().ok_or_else(short)?;
+    if format != FORMAT {
+        return Err(StateError(format!("a record has format {format}, this release reads {FORMAT}")));
+    }
+    let (length, rest) = rest.split_first_chunk().ok_or_else(short)?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).map_err(StateError::new)?;
+    let (metadata, content) = rest.split_at_checked(length).ok_or_else(short)?;
+    Ok((VersionMetadata::decode(metadata).map_err(StateError::new)?, content))
+}

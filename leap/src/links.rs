@@ -1,0 +1,208 @@
+//! Where messages go: to objects of this process, to other processes, to the coordinator.
+//!
+//! Each pair of processes has two connections, one for each direction; whoever sends dials. A message
+//! for which there is no connection is dropped: the protocol sends it again when the link comes up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leap_core::{ObjectId, PeerMessage, ToCoordinator};
+use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::object::Event;
+use crate::transport::{Connection, DirectoryEntry, Frame, FrameSender, HostId, Network, Purpose};
+
+/// Version of what frames mean; processes that differ do not talk.
+pub(crate) const PROTOCOL: u32 = 1;
+
+/// How long to wait before dialling again, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+pub(crate) struct Links {
+    host: HostId,
+    network: Network,
+    runtime: Handle,
+    local: RwLock<HashMap<ObjectId, mpsc::UnboundedSender<Event>>>,
+    directory: RwLock<HashMap<ObjectId, DirectoryEntry>>,
+    /// Other processes by address, with the connection while it is up.
+    peers: Mutex<HashMap<String, Peer>>,
+    coordinator: RwLock<Option<FrameSender>>,
+}
+
+struct Peer {
+    connection: Option<FrameSender>,
+    task: AbortHandle,
+}
+
+impl Links {
+    pub(crate) fn new(host: HostId, network: Network, runtime: Handle) -> Self {
+        Self {
+            host,
+            network,
+            runtime,
+            local: RwLock::default(),
+            directory: RwLock::default(),
+            peers: Mutex::default(),
+            coordinator: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn to_coordinator(&self, message: ToCoordinator) {
+        if let Some(coordinator) = &*self.coordinator.read() {
+            coordinator.send(Frame::ToCoordinator(message));
+        }
+    }
+
+    pub(crate) fn to_peer(self: &Arc<Self>, from: ObjectId, to: ObjectId, message: PeerMessage) {
+        if let Some(inbox) = self.local.read().get(&to) {
+            // An object that has stopped is about to leave the table.
+            let _ = inbox.send(Event::Peer { from, message });
+            return;
+        }
+        let directory = self.directory.read();
+        let Some(entry) = directory.get(&to) else { return };
+        let mut peers = self.peers.lock();
+        match peers.get(&entry.address) {
+            Some(Peer { connection: Some(connection), .. }) => connection.send(Frame::Peer { from, to, message }),
+            Some(Peer { connection: None, .. }) => {}
+            None => {
+                let task = self.runtime.spawn(self.clone().keep_connected(entry.address.clone()));
+                let peer = Peer { connection: None, task: task.abort_handle() };
+                peers.insert(entry.address.clone(), peer);
+            }
+        }
+    }
+
+    /// Hands a message of another process to the object it is for.
+    pub(crate) fn receive(&self, from: ObjectId, to: ObjectId, message: PeerMessage) {
+        if let Some(inbox) = self.local.read().get(&to) {
+            let _ = inbox.send(Event::Peer { from, message });
+        }
+    }
+
+    pub(crate) fn tell_local(&self, object: ObjectId, event: Event) {
+        if let Some(inbox) = self.local.read().get(&object) {
+            let _ = inbox.send(event);
+        }
+    }
+
+    pub(crate) fn tell_all_local(&self, event: impl Fn() -> Event) {
+        for inbox in self.local.read().values() {
+            let _ = inbox.send(event());
+        }
+    }
+
+    /// An object of this process begins its life: whoever sends to it may send again.
+    pub(crate) fn add_local(&self, entry: DirectoryEntry, inbox: mpsc::UnboundedSender<Event>) {
+        let object = entry.object;
+        self.local.write().insert(object, inbox);
+        self.tell_all_local(|| Event::LinkUp(object));
+        if let Some(coordinator) = &*self.coordinator.read() {
+            coordinator.send(Frame::Announce(vec![entry]));
+            self.tell_local(object, Event::CoordinatorLinkUp);
+        }
+    }
+
+    /// Takes an object out, unless a newer life has taken its place.
+    pub(crate) fn remove_local(&self, object: ObjectId, inbox: &mpsc::UnboundedSender<Event>) {
+        let mut local = self.local.write();
+        if local.get(&object).is_some_and(|current| current.same_channel(inbox)) {
+            local.remove(&object);
+        }
+    }
+
+    /// Takes in where objects live.
+    pub(crate) fn learn(&self, entries: Vec<DirectoryEntry>) {
+        for entry in entries {
+            let object = entry.object;
+            let previous = self.directory.write().insert(object, entry.clone());
+            let moved = previous.is_none_or(|previous| previous.address != entry.address);
+            if moved && !self.local.read().contains_key(&object) {
+                self.tell_all_local(|| Event::LinkUp(object));
+            }
+        }
+    }
+
+    pub(crate) fn directory(&self) -> Vec<DirectoryEntry> {
+        self.directory.read().values().cloned().collect()
+    }
+
+    /// Serves a link to the coordinator from its greeting to its end.
+    pub(crate) fn coordinator_is_up(&self, coordinator: FrameSender, entries: Vec<DirectoryEntry>) {
+        coordinator.send(Frame::Announce(entries));
+        *self.coordinator.write() = Some(coordinator);
+        self.tell_all_local(|| Event::CoordinatorLinkUp);
+    }
+
+    pub(crate) fn coordinator_is_down(&self) {
+        *self.coordinator.write() = None;
+    }
+
+    /// Cuts every link at once.
+    pub(crate) fn close(&self) {
+        self.coordinator_is_down();
+        self.local.write().clear();
+        for (_, peer) in self.peers.lock().drain() {
+            peer.task.abort();
+        }
+    }
+
+    /// Keeps the connection to one other process up.
+    async fn keep_connected(self: Arc<Self>, address: String) {
+        let mut pause = Pause::default();
+        loop {
+            match self.network.connect(&address).await {
+                Ok(mut connection) => {
+                    pause = Pause::default();
+                    self.greet_peer(&address, &connection);
+                    // Nothing is ever said on this side of the connection; its end is what matters.
+                    let mut ignored = Vec::new();
+                    while connection.incoming.recv_many(&mut ignored).await > 0 {
+                        ignored.clear();
+                    }
+                    if let Some(peer) = self.peers.lock().get_mut(&address) {
+                        peer.connection = None;
+                    }
+                }
+                Err(error) => tracing::debug!(%address, %error, "cannot connect"),
+            }
+            pause.wait().await;
+        }
+    }
+
+    fn greet_peer(&self, address: &str, connection: &Connection) {
+        let purpose = Purpose::Peer { host: self.host };
+        connection.outgoing.send(Frame::Hello { protocol: PROTOCOL, purpose });
+        if let Some(peer) = self.peers.lock().get_mut(address) {
+            peer.connection = Some(connection.outgoing.clone());
+        }
+        let there: Vec<_> = {
+            let directory = self.directory.read();
+            directory.values().filter(|entry| entry.address == address).map(|entry| entry.object).collect()
+        };
+        for object in there {
+            self.tell_all_local(|| Event::LinkUp(object));
+        }
+    }
+}
+
+/// Growing pauses between attempts.
+pub(crate) struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(FIRST_PAUSE)
+    }
+}
+
+impl Pause {
+    pub(crate) async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,148 @@
+//! What this process knows of the cluster, shared by its objects, sthreads and barriers.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leap_core::{
+    BarrierId, Header, ObjectId, Observer, RolledBack, ToParticipant, Version, WorldLine,
+    message::Refusal,
+};
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+/// The process's [`Observer`] behind a lock, with somebody to wake for every barrier.
+///
+/// Invariant: it hears of a decision before any object of the process acts on it, so that a boundary
+/// that an object finds by itself is never taken for one of an older world-line.
+#[derive(Debug)]
+pub(crate) struct Observation {
+    observer: Mutex<Observer>,
+    barriers: Mutex<HashMap<BarrierId, oneshot::Sender<Result<(), RolledBack>>>>,
+    next_barrier: AtomicU64,
+    world_line: watch::Sender<Option<WorldLine>>,
+}
+
+impl Default for Observation {
+    fn default() -> Self {
+        Self {
+            observer: Mutex::default(),
+            barriers: Mutex::default(),
+            next_barrier: AtomicU64::default(),
+            world_line: watch::Sender::new(None),
+        }
+    }
+}
+
+impl Observation {
+    /// Takes in what the coordinator says to everybody.
+    pub(crate) fn handle(&self, message: &ToParticipant) {
+        self.change(|observer| observer.handle(message));
+        if matches!(message, ToParticipant::Welcome { .. } | ToParticipant::Decide(_)) {
+            let world_line = self.observer.lock().world_line();
+            self.world_line.send_if_modified(|known| known.replace(world_line) != Some(world_line));
+        }
+    }
+
+    pub(crate) fn handle_local_commit(&self, object: ObjectId, version: Version) {
+        self.change(|observer| observer.handle_local_commit(object, version));
+    }
+
+    /// The newest world-line known here; nothing until the coordinator has been met.
+    pub(crate) fn known(&self) -> Option<WorldLine> {
+        *self.world_line.borrow()
+    }
+
+    /// Waits until the world-line is at least `world_line`.
+    pub(crate) async fn reach(&self, world_line: WorldLine) {
+        let mut known = self.world_line.subscribe();
+        // The sender lives as long as `self`.
+        let _ = known.wait_for(|known| *known >= Some(world_line)).await;
+    }
+
+    pub(crate) fn with<R>(&self, ask: impl FnOnce(&Observer) -> R) -> R {
+        ask(&self.observer.lock())
+    }
+
+    /// Resolves when all that `sthread` has seen is inside the boundary (rule P8).
+    pub(crate) async fn barrier(&self, sthread: leap_core::SThread) -> Result<(), RolledBack> {
+        let barrier = BarrierId(self.next_barrier.fetch_add(1, Ordering::Relaxed));
+        let (sender, outcome) = oneshot::channel();
+        self.barriers.lock().insert(barrier, sender);
+        let waiting = Waiting { observation: self, barrier };
+        self.change(|observer| observer.barrier(barrier, sthread));
+        let outcome = outcome.await.expect("a barrier's sender is kept until it is used");
+        std::mem::forget(waiting);
+        outcome
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Observer)) {
+        let mut observer = self.observer.lock();
+        change(&mut observer);
+        while let Some(outcome) = observer.poll_outcome() {
+            if let Some(waiting) = self.barriers.lock().remove(&outcome.barrier) {
+                // Nobody may be waiting any more.
+                let _ = waiting.send(outcome.result);
+            }
+        }
+    }
+}
+
+/// Takes a barrier back when whoever waited for it is gone.
+struct Waiting<'a> {
+    observation: &'a Observation,
+    barrier: BarrierId,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.observation.change(|observer| observer.cancel(self.barrier));
+        self.observation.barriers.lock().remove(&self.barrier);
+    }
+}
+
+/// Why an object of this process has stopped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stopped {
+    /// The coordinator refuses this incarnation (rule P12).
+    #[error("refused by the coordinator: {0}")]
+    Refused(#[from] Refusal),
+    /// Its storage failed or belongs to a newer incarnation; nothing is acknowledged any more.
+    #[error("storage failed: {reason}")]
+    Storage {
+        /// What the storage said.
+        reason: String,
+    },
+    /// Its own code failed.
+    #[error("it failed: {reason}")]
+    Failed {
+        /// What happened.
+        reason: String,
+    },
+    /// It left the cluster in order.
+    #[error("it has left")]
+    Left,
+    /// Its host shut down, or was dropped.
+    #[error("its host shut down")]
+    HostGone,
+}
+
+/// A message from a world-line that is over, or ahead of one whose cluster is gone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiveError {
+    /// The message's world-line is over; send it again from the current one (rule P5).
+    #[error("the message's world-line is over, the current one is {current}")]
+    WorldLineOver {
+        /// The current world-line.
+        current: WorldLine,
+    },
+    /// What the receiver has seen was rolled back.
+    #[error(transparent)]
+    RolledBack(#[from] RolledBack),
+    /// The object has stopped.
+    #[error("the object has stopped: {0}")]
+    Stopped(#[from] Stopped),
+}
+
+pub(crate) fn header_is_ahead(header: &Header, known: Option<WorldLine>) -> bool {
+    known < Some(header.world_line)
+}

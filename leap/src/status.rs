@@ -1,0 +1,125 @@
+//! How a host and its objects are, for people and monitoring.
+
+use std::collections::{BTreeMap, HashMap};
+
+use leap_core::{ObjectId, Participant, WorldLine};
+use serde::{Deserialize, Serialize};
+
+use crate::coordinator::CoordinatorStatus;
+use crate::object::{LifePhase, Protocol};
+
+/// A host, as [`Host::status`](crate::Host::status) sees it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// The newest world-line known; nothing before the coordinator was met. It counts the rollback
+    /// decisions since the cluster began.
+    pub world_line: Option<u64>,
+    /// The objects of this host, by name.
+    pub objects: Vec<ObjectStatus>,
+    /// The coordinator, if it is embedded here.
+    pub coordinator: Option<ClusterStatus>,
+}
+
+/// One object of a host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ObjectStatus {
+    /// Its name.
+    pub name: String,
+    /// Its life.
+    pub incarnation: u64,
+    /// `waiting`, `active`, or why it stopped.
+    pub phase: String,
+    /// Its world-line.
+    pub world_line: u64,
+    /// The version that actions run in.
+    pub open: u64,
+    /// The newest durable version.
+    pub durable: u64,
+    /// The newest version inside the boundary.
+    pub committed: u64,
+    /// Sealed versions on their way to storage.
+    pub in_flight: usize,
+    /// What its uncommitted versions wait for: other objects with the version needed.
+    pub waits_for: BTreeMap<String, u64>,
+}
+
+/// The cluster as its coordinator sees it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// The newest decision's world-line.
+    pub world_line: u64,
+    /// Whether the boundary is known: not between a coordinator's start and everybody's report.
+    pub boundary_is_known: bool,
+    /// Persisted versions outside the boundary.
+    pub uncommitted: usize,
+    /// Members by name: incarnation, boundary and address.
+    pub members: BTreeMap<String, MemberStatus>,
+    /// Members whose answer a repair waits for.
+    pub waiting_for: Vec<String>,
+}
+
+/// One member of the cluster.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its newest admitted life.
+    pub incarnation: u64,
+    /// The newest version inside the boundary.
+    pub committed: u64,
+    /// Where its host listens.
+    pub address: String,
+}
+
+impl HostStatus {
+    pub(crate) fn new(
+        world_line: Option<WorldLine>,
+        objects: Vec<ObjectStatus>,
+        coordinator: Option<CoordinatorStatus>,
+    ) -> Self {
+        let coordinator = coordinator.map(ClusterStatus::from);
+        Self { world_line: world_line.map(|world_line| world_line.0), objects, coordinator }
+    }
+}
+
+impl ObjectStatus {
+    pub(crate) fn of(protocol: &Protocol, names: &HashMap<ObjectId, String>) -> Self {
+        let phase = match protocol.phase() {
+            LifePhase::Waiting => "waiting".to_owned(),
+            LifePhase::Active => "active".to_owned(),
+            LifePhase::Stopped(why) => format!("stopped: {why}"),
+        };
+        let name_of = |object: ObjectId| names.get(&object).cloned().unwrap_or_else(|| object.to_string());
+        protocol.ask(|participant: &Participant| Self {
+            name: protocol.name.to_string(),
+            incarnation: participant.incarnation().0,
+            phase,
+            world_line: participant.world_line().0,
+            open: participant.open_version().0,
+            durable: participant.durable().0,
+            committed: participant.committed().0,
+            in_flight: participant.in_flight(),
+            waits_for: participant.waits_for().iter().map(|(object, version)| (name_of(object), version.0)).collect(),
+        })
+    }
+}
+
+impl From<CoordinatorStatus> for ClusterStatus {
+    fn from(status: CoordinatorStatus) -> Self {
+        let entries: HashMap<_, _> = status.directory.into_iter().map(|entry| (entry.object, entry)).collect();
+        let name_of = |object: ObjectId| {
+            entries.get(&object).map_or_else(|| object.to_string(), |entry| entry.name.clone())
+        };
+        let boundary = status.boundary.as_ref();
+        let member = |&(object, incarnation): &(ObjectId, leap_core::Incarnation)| {
+            let committed = boundary.and_then(|boundary| boundary.get(&object)).map_or(0, |version| version.0);
+            let address = entries.get(&object).map(|entry| entry.address.clone()).unwrap_or_default();
+            (name_of(object), MemberStatus { incarnation: incarnation.0, committed, address })
+        };
+        Self {
+            world_line: status.world_line.0,
+            boundary_is_known: status.boundary.is_some(),
+            uncommitted: status.uncommitted,
+            members: status.members.iter().map(member).collect(),
+            waiting_for: status.waiting_for.into_iter().map(name_of).collect(),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Speculative threads: code between actions that carries what it has seen.
+
+use std::sync::Arc;
+
+use leap_core::{Admission, Header, RolledBack, WorldLine};
+
+use crate::observation::{Observation, ReceiveError, header_is_ahead};
+
+/// A speculative thread (rule P15): a dependency set, and nothing durable.
+///
+/// It comes from [`Host::sthread`](crate::Host::sthread) or from an action
+/// ([`ActionContext::detach`](crate::ActionContext::detach)), sees messages ([`SThread::receive`]),
+/// sends them with its [`header`](SThread::header), and may give something to the outside world once
+/// [`barrier`](SThread::barrier) has returned. Dropping it costs nothing.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # let host = leap::Host::builder().start().await?;
+/// let mut sthread = host.sthread().await;
+/// // It has seen nothing, so nothing has to become durable.
+/// sthread.barrier().await?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Clone)]
+pub struct SThread {
+    core: leap_core::SThread,
+    observation: Arc<Observation>,
+}
+
+impl SThread {
+    pub(crate) fn new(core: leap_core::SThread, observation: Arc<Observation>) -> Self {
+        Self { core, observation }
+    }
+
+    /// The world-line it runs in.
+    pub fn world_line(&self) -> WorldLine {
+        self.core.world_line()
+    }
+
+    /// What it must send along with every message: all that it has seen and that is not committed.
+    ///
+    /// # Errors
+    ///
+    /// [`RolledBack`] if something it has seen is lost; it is over then.
+    pub fn header(&mut self) -> Result<Header, RolledBack> {
+        self.observation.with(|observer| observer.refresh(&mut self.core))?;
+        Ok(self.core.header())
+    }
+
+    /// Consumes a message with `header`: the sthread depends on what the message depends on. Waits
+    /// while the message is ahead of what this process knows.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiveError::WorldLineOver`] if the message must be sent again, [`ReceiveError::RolledBack`]
+    /// if the sthread itself is over.
+    pub async fn receive(&mut self, header: &Header) -> Result<(), ReceiveError> {
+        loop {
+            match self.observation.with(|observer| observer.consume(&mut self.core, header))? {
+                Admission::Consumed | Admission::SealFirst(_) => return Ok(()),
+                Admission::Discard { current } => return Err(ReceiveError::WorldLineOver { current }),
+                Admission::Hold => self.observation.reach(header.world_line).await,
+            }
+        }
+    }
+
+    /// Waits until all it has seen is inside the boundary (rule P8); then its set is empty and it
+    /// goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`RolledBack`] if something it has seen is lost.
+    pub async fn barrier(&mut self) -> Result<(), RolledBack> {
+        self.observation.barrier(self.core.clone()).await?;
+        self.observation.with(|observer| observer.refresh(&mut self.core))
+    }
+
+    /// Takes in all that `other` has seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`SThread::receive`].
+    pub async fn merge(&mut self, mut other: Self) -> Result<(), ReceiveError> {
+        let header = other.header()?;
+        debug_assert!(!header_is_ahead(&header, self.observation.known()));
+        self.receive(&header).await
+    }
+}
