@@ -168,6 +168,17 @@ pub struct Host {
     alive: Arc<Alive>,
 }
 
+/// A host that something knows without keeping it alive, such as the routes that it serves itself.
+#[derive(Clone)]
+pub struct WeakHost(std::sync::Weak<Alive>);
+
+impl WeakHost {
+    /// The host, if it still lives.
+    pub fn upgrade(&self) -> Option<Host> {
+        self.0.upgrade().map(|alive| Host { alive })
+    }
+}
+
 /// What ends with the last handle.
 struct Alive(Arc<Inner>);
 
@@ -240,6 +251,11 @@ impl Host {
     /// A host with everything embedded and nothing kept; see what can be set.
     pub fn builder() -> HostBuilder {
         HostBuilder::default()
+    }
+
+    /// A handle that does not keep the host alive.
+    pub fn downgrade(&self) -> WeakHost {
+        WeakHost(Arc::downgrade(&self.alive))
     }
 
     /// Where others reach this host, if it listens.

@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 
 use crate::object::{ActionContext, Object, Output};
 use crate::observation::Stopped;
-use crate::service::{CallError, Envelope, Machine, Service};
+use crate::service::{Envelope, Machine, Service};
 use crate::state_object::{PersistDone, StateError, StateObject, StoredVersions};
 use crate::sthread::SThread;
 

@@ -29,7 +29,7 @@ mod sthread;
 mod transport;
 
 pub use coordinator::CoordinatorError;
-pub use host::{Host, HostBuilder, HostError, ObjectOptions};
+pub use host::{Host, HostBuilder, HostError, ObjectOptions, WeakHost};
 pub use journaled::{Action, Journaled};
 pub use leap_core::{
     Admission, Header, Incarnation, ObjectId, RolledBack, Speculation, Version, VersionMetadata, WorldLine,

@@ -201,14 +201,17 @@ impl<S: StateObject> Object<S> {
     /// # Errors
     ///
     /// [`Stopped`] if the object has stopped.
-    pub async fn action<R>(&self, act: impl FnOnce(&S, &mut ActionContext<'_>) -> R) -> Result<R, Stopped> {
-        let _shared = loop {
-            match self.shared.protocol.begin() {
-                Ok(shared) => break shared,
-                Err(NotActive) => self.ready().await?,
+    pub async fn action<R>(&self, act: impl FnOnce(&S, &ActionContext<'_>) -> R) -> Result<R, Stopped> {
+        let mut act = Some(act);
+        loop {
+            if let Ok(shared) = self.shared.protocol.begin() {
+                let act = act.take().expect("an action runs once");
+                let result = self.shared.act(act);
+                drop(shared);
+                return Ok(result);
             }
-        };
-        Ok(self.shared.act(act))
+            self.ready().await?;
+        }
     }
 
     /// As [`Object::action`], but does not wait.
@@ -216,7 +219,7 @@ impl<S: StateObject> Object<S> {
     /// # Errors
     ///
     /// [`NotActive`] if the object is not running actions just now.
-    pub fn try_action<R>(&self, act: impl FnOnce(&S, &mut ActionContext<'_>) -> R) -> Result<R, NotActive> {
+    pub fn try_action<R>(&self, act: impl FnOnce(&S, &ActionContext<'_>) -> R) -> Result<R, NotActive> {
         let _shared = self.shared.protocol.begin()?;
         Ok(self.shared.act(act))
     }
@@ -228,16 +231,18 @@ impl<S: StateObject> Object<S> {
     /// [`Stopped`] if the object has stopped.
     pub async fn read<R>(&self, read: impl FnOnce(&S) -> R) -> Result<(R, SThread), Stopped> {
         let protocol = &self.shared.protocol;
-        let _shared = loop {
-            match protocol.enter_shared() {
-                Ok(shared) => break shared,
-                Err(NotActive) => self.ready().await?,
+        let mut read = Some(read);
+        loop {
+            if let Ok(shared) = protocol.enter_shared() {
+                let read = read.take().expect("an action runs once");
+                let result = read(&self.shared.state);
+                // After reading: an action that ran meanwhile has marked the open version before it changed anything.
+                let header = protocol.core.lock().header();
+                drop(shared);
+                return Ok((result, SThread::new(leap_core::SThread::detach(header), protocol.observation.clone())));
             }
-        };
-        let read = read(&self.shared.state);
-        // After reading: an action that ran meanwhile has marked the open version before it changed anything.
-        let header = protocol.core.lock().header();
-        Ok((read, SThread::new(leap_core::SThread::detach(header), protocol.observation.clone())))
+            self.ready().await?;
+        }
     }
 
     /// Runs an action that consumes a message with `header`: the object depends on what the message
@@ -249,14 +254,16 @@ impl<S: StateObject> Object<S> {
     pub async fn receive<R>(
         &self,
         header: &Header,
-        act: impl FnOnce(&S, &mut ActionContext<'_>) -> R,
+        act: impl FnOnce(&S, &ActionContext<'_>) -> R,
     ) -> Result<R, ReceiveError> {
         let protocol = &self.shared.protocol;
         let mut life = self.life();
+        let mut act = Some(act);
         loop {
             life.mark_unchanged();
             let admission = match protocol.begin_receiving(header) {
                 Ok(shared) => {
+                    let act = act.take().expect("an action runs once");
                     let result = self.shared.act(act);
                     drop(shared);
                     return Ok(result);
@@ -279,7 +286,7 @@ impl<S: StateObject> Object<S> {
     pub fn try_receive<R>(
         &self,
         header: &Header,
-        act: impl FnOnce(&S, &mut ActionContext<'_>) -> R,
+        act: impl FnOnce(&S, &ActionContext<'_>) -> R,
     ) -> Result<R, Admission> {
         let _shared = self.shared.protocol.begin_receiving(header)?;
         Ok(self.shared.act(act))
@@ -293,7 +300,7 @@ impl<S: StateObject> Object<S> {
     pub async fn merge<R>(
         &self,
         mut sthread: SThread,
-        act: impl FnOnce(&S, &mut ActionContext<'_>) -> R,
+        act: impl FnOnce(&S, &ActionContext<'_>) -> R,
     ) -> Result<R, ReceiveError> {
         let header = sthread.header()?;
         self.receive(&header, act).await
@@ -320,7 +327,7 @@ impl<S: StateObject> Object<S> {
 }
 
 impl<S: StateObject> Shared<S> {
-    fn act<R>(&self, act: impl FnOnce(&S, &mut ActionContext<'_>) -> R) -> R {
+    fn act<R>(&self, act: impl FnOnce(&S, &ActionContext<'_>) -> R) -> R {
         let unwinding = StopOnPanic(&self.protocol);
         let result = act(&self.state, &ActionContext::new(&self.protocol));
         std::mem::forget(unwinding);
@@ -335,6 +342,7 @@ impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         let reason = "an action panicked; what it changed is thrown away".to_owned();
         self.0.flags.store(POISONED, Ordering::Release);
+        self.0.end(Stopped::Failed { reason: reason.clone() });
         self.0.tell(Event::Stop(Stopped::Failed { reason }));
     }
 }
@@ -520,6 +528,11 @@ impl Protocol {
     pub(crate) fn stop(&self, why: Stopped) {
         let _exclusive_side = self.gate.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.flags.store(0, Ordering::Release);
+        self.end(why);
+    }
+
+    /// Tells everybody that the object has stopped, the first time.
+    fn end(&self, why: Stopped) {
         self.outputs.lock().clear();
         self.life.send_if_modified(|life| {
             let first = !matches!(life.phase, LifePhase::Stopped(_));

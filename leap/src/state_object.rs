@@ -79,5 +79,5 @@ pub trait StateObject: Send + Sync + 'static {
     fn prune(&self, version: Version);
 
     /// A message on the channel from `from` is consumed by this action.
-    fn receive(&self, action: &mut ActionContext<'_>, from: ObjectId, payload: Bytes);
+    fn receive(&self, action: &ActionContext<'_>, from: ObjectId, payload: Bytes);
 }

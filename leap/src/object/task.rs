@@ -214,9 +214,12 @@ impl<S: StateObject> Task<S> {
         let generation = protocol.generation.load(Ordering::Relaxed);
         protocol.life.send_if_modified(|life| {
             let now = super::Life { phase, world_line, generation };
-            let changed = *life != now;
+            let changed = *life != now && !matches!(life.phase, LifePhase::Stopped(_));
+            if !changed {
+                return false;
+            }
             *life = now;
-            changed
+            true
         });
     }
 
