@@ -25,6 +25,8 @@ pub enum Operation {
     Delete,
     /// Reading a file or an object.
     Read,
+    /// Hearing that a conditional put of an object took effect, which it did.
+    Answer,
 }
 
 /// Decides which operations fail. Clones share one plan.
@@ -36,6 +38,8 @@ struct Plan {
     only: Option<Operation>,
     /// Operations of the kind to let pass before the first failure; `None` fails nothing.
     after: Option<u64>,
+    /// How many fail then.
+    times: u64,
     kind: io::ErrorKind,
     seen: u64,
 }
@@ -46,6 +50,7 @@ impl Faults {
         Self(Some(Arc::new(Mutex::new(Plan {
             only: None,
             after: None,
+            times: 0,
             kind: io::ErrorKind::Other,
             seen: 0,
         }))))
@@ -56,9 +61,22 @@ impl Faults {
     /// # Panics
     /// On a value that was not made by [`Faults::planned`].
     pub fn fail(&self, only: Option<Operation>, after: u64, kind: io::ErrorKind) {
+        self.plan_failures(only, after, u64::MAX, kind);
+    }
+
+    /// Like [`Faults::fail`], but for one operation only.
+    ///
+    /// # Panics
+    /// On a value that was not made by [`Faults::planned`].
+    pub fn fail_once(&self, only: Option<Operation>, after: u64, kind: io::ErrorKind) {
+        self.plan_failures(only, after, 1, kind);
+    }
+
+    fn plan_failures(&self, only: Option<Operation>, after: u64, times: u64, kind: io::ErrorKind) {
         *self.plan().lock() = Plan {
             only,
             after: Some(after),
+            times,
             kind,
             seen: 0,
         };
@@ -92,7 +110,9 @@ impl Faults {
         }
         plan.seen += 1;
         match plan.after {
-            Some(after) if plan.seen > after => Err(plan.kind.into()),
+            Some(after) if plan.seen > after && plan.seen - after <= plan.times => {
+                Err(plan.kind.into())
+            }
             _ => Ok(()),
         }
     }

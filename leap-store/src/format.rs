@@ -34,8 +34,8 @@ pub(crate) enum FormatError {
 
 impl FormatError {
     /// Says what thing the bytes are.
-    pub(crate) fn of(self, what: impl ToString) -> StoreError {
-        let what = what.to_string();
+    pub(crate) fn of(self, what: impl Into<String>) -> StoreError {
+        let what = what.into();
         match self {
             Self::Newer { found } => StoreError::NewerFormat {
                 what,

@@ -188,7 +188,7 @@ impl Journal {
     pub fn flush(&self) -> Append {
         Append {
             journal: Arc::clone(&self.0),
-            ticket: Ok(self.0.medium.queue().last_ticket()),
+            ticket: self.0.medium.queue().last_ticket(),
         }
     }
 
@@ -311,7 +311,7 @@ impl Shared {
     async fn prune(self: Arc<Self>, version: u64) -> Result<(), JournalError> {
         let _upkeep = self.upkeep.lock().await;
         let durable = Append {
-            ticket: Ok(self.medium.queue().last_ticket()),
+            ticket: self.medium.queue().last_ticket(),
             journal: Arc::clone(&self),
         };
         durable.await?;

@@ -49,4 +49,4 @@ pub use local::DirectoryLock;
 pub use options::{GroupCommit, Location, StoreOptions};
 pub use register::{Register, Tag};
 pub use replay::{Record, Recovered, TornTail};
-pub use store::{Claim, Store};
+pub use store::{Claim, Store, Usage};

@@ -101,9 +101,15 @@ impl Local {
         Ok(names)
     }
 
+    pub(crate) async fn usage(&self, name: &str) -> Result<(u64, u64), StoreError> {
+        let path = self.journals().join(name::encode(name)?);
+        let disk = self.disk.clone();
+        blocking(move || disk.usage(&path)).await
+    }
+
     pub(crate) fn register(&self, name: &str) -> Result<LocalRegister, StoreError> {
         let path = self.directory.join("registers").join(name::encode(name)?);
-        Ok(LocalRegister::new(self.disk.clone(), path))
+        Ok(LocalRegister::new(self.disk.clone(), &path))
     }
 
     pub(crate) async fn lock(&self) -> Result<DirectoryLock, StoreError> {

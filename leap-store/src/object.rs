@@ -91,6 +91,10 @@ impl Objects {
         Ok(names)
     }
 
+    pub(crate) async fn usage(&self, name: &str) -> Result<(u64, u64), StoreError> {
+        self.journals.folder(&name::encode(name)?).usage().await
+    }
+
     pub(crate) fn register(&self, name: &str) -> Result<ObjectRegister, StoreError> {
         Ok(ObjectRegister::new(
             self.registers.clone(),

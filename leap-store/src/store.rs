@@ -31,6 +31,15 @@ pub struct Claim {
     pub recovered: Recovered,
 }
 
+/// What a journal takes in storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Files or objects, checkpoints included.
+    pub files: u64,
+    /// Their bytes. Local segments are counted with the zeros written ahead.
+    pub bytes: u64,
+}
+
 impl Store {
     /// Opens a store, see [`Location`] for how a location is written.
     pub async fn open(location: &str, options: StoreOptions) -> Result<Self, StoreError> {
@@ -87,6 +96,15 @@ impl Store {
             Place::Local(local) => local.names().await,
             Place::Objects(objects) => objects.names().await,
         }
+    }
+
+    /// What a claimed name takes in storage now.
+    pub async fn usage(&self, name: &str) -> Result<Usage, StoreError> {
+        let (files, bytes) = match &self.place {
+            Place::Local(local) => local.usage(name).await?,
+            Place::Objects(objects) => objects.usage(name).await?,
+        };
+        Ok(Usage { files, bytes })
     }
 
     /// Keeps other nodes out of this store's directory while the lock is held. Stores that several nodes may share

@@ -31,9 +31,18 @@ pub(crate) struct Index {
     pub(crate) segments: VecDeque<Segment>,
     /// Segments before the first were deleted.
     pub(crate) pruned: bool,
+    /// No part of the journal any more, but perhaps not deleted yet.
+    doomed: Vec<Segment>,
 }
 
 impl Index {
+    pub(crate) fn new(pruned: bool) -> Self {
+        Self {
+            pruned,
+            ..Self::default()
+        }
+    }
+
     /// The first segment that is needed on top of a checkpoint of `version`; `current` is the one being written.
     pub(crate) fn base(&self, version: u64, current: u64) -> u64 {
         let needed = |segment: &&Segment| segment.newest > Some(version);
@@ -46,12 +55,18 @@ impl Index {
         segments.any(|segment| (segment.sequence, segment.incarnation) == (sequence, incarnation))
     }
 
-    /// Takes out what lies below `base`.
-    pub(crate) fn split_below(&mut self, base: u64) -> Vec<Segment> {
+    /// Takes out what lies below `base`, and hands out all that is still to be deleted.
+    pub(crate) fn doom_below(&mut self, base: u64) -> Vec<Segment> {
         let below = self
             .segments
             .partition_point(|segment| segment.sequence < base);
         self.pruned |= below > 0;
-        self.segments.drain(..below).collect()
+        self.doomed.extend(self.segments.drain(..below));
+        self.doomed.clone()
+    }
+
+    /// What was handed out is deleted.
+    pub(crate) fn bury(&mut self) {
+        self.doomed.clear();
     }
 }

@@ -44,6 +44,8 @@ struct Inner {
     taken: usize,
     in_flight: usize,
     acknowledged: u64,
+    /// What futures may know: it follows `acknowledged` once the callbacks have run.
+    told: u64,
     scheduled: bool,
     /// When the first entry that was not taken arrived; kept for a fixed group commit only.
     since: Option<Instant>,
@@ -120,6 +122,7 @@ impl Queue {
                 taken: 0,
                 in_flight: 0,
                 acknowledged: 0,
+                told: 0,
                 scheduled: false,
                 since: None,
                 wakers: BTreeMap::new(),
@@ -225,13 +228,18 @@ impl Queue {
             .drain(..batch.len())
             .filter_map(|waiting| waiting.done);
         let callbacks: Vec<_> = callbacks.collect();
-        let later = inner.acknowledged + 1;
-        let later = inner.wakers.split_off(&later);
-        let wakers = std::mem::replace(&mut inner.wakers, later);
         let wake = self.wake(&mut inner);
+        if !callbacks.is_empty() {
+            drop(inner);
+            callbacks.into_iter().for_each(|done| done(Ok(())));
+            inner = self.inner.lock();
+        }
+        inner.told = inner.acknowledged;
+        let first_later = inner.told + 1;
+        let later = inner.wakers.split_off(&first_later);
+        let wakers = std::mem::replace(&mut inner.wakers, later);
         drop(inner);
         wakers.into_values().for_each(Waker::wake);
-        callbacks.into_iter().for_each(|done| done(Ok(())));
         wake
     }
 
@@ -257,7 +265,7 @@ impl Queue {
         context: &Context<'_>,
     ) -> Poll<Result<(), JournalError>> {
         let mut inner = self.inner.lock();
-        if inner.acknowledged >= ticket {
+        if inner.told >= ticket {
             return Poll::Ready(Ok(()));
         }
         if let Some(error) = &inner.failure {
@@ -268,13 +276,21 @@ impl Queue {
     }
 
     /// The ticket of the newest entry.
-    pub(crate) fn last_ticket(&self) -> Ticket {
-        self.inner.lock().last_ticket()
+    pub(crate) fn last_ticket(&self) -> Result<Ticket, JournalError> {
+        let inner = self.inner.lock();
+        inner
+            .failure
+            .clone()
+            .map_or_else(|| Ok(inner.last_ticket()), Err)
     }
 
     /// Refuses everything that is pushed from now on.
     pub(crate) fn close(&self) {
         self.inner.lock().closed = true;
+    }
+
+    pub(crate) fn last_word(&self) -> LastWord<'_> {
+        LastWord(Some(self))
     }
 
     /// Whether nothing waits and nothing can come any more.
@@ -351,6 +367,25 @@ impl Queue {
     /// Lends the acknowledged checkpoints.
     pub(crate) fn with_checkpoints<T>(&self, f: impl FnOnce(&mut Checkpoints) -> T) -> T {
         f(&mut self.inner.lock().checkpoints)
+    }
+}
+
+/// Fails the queue when the writer ends without having said why: by a panic, or with the runtime it ran on.
+pub(crate) struct LastWord<'a>(Option<&'a Queue>);
+
+impl LastWord<'_> {
+    pub(crate) fn withhold(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for LastWord<'_> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.0 {
+            queue.fail(&JournalError::Poisoned {
+                reason: "the writer ended".into(),
+            });
+        }
     }
 }
 

@@ -64,7 +64,8 @@ impl Chain {
                 segment.length
             };
             let bytes = folder.disk.read(&path)?;
-            let header = FileHeader::decode(&bytes).map_err(|error| error.of(path.display()))?;
+            let header =
+                FileHeader::decode(&bytes).map_err(|error| error.of(path.display().to_string()))?;
             scan_exactly(&path, header, &bytes, length, &mut replay)?;
         }
         Ok(replay)
@@ -102,7 +103,7 @@ impl Chain {
 
     fn add_newest(&mut self, path: &Path, link: &Link) -> Result<(u64, Option<u64>), StoreError> {
         let scan = scan(place(link.header), &link.bytes);
-        let scan = scan.map_err(|error| error.of(path.display()))?;
+        let scan = scan.map_err(|error| error.of(path.display().to_string()))?;
         self.torn_tail = scan.torn.map(|reason| TornTail {
             what: path.display().to_string(),
             offset: scan.end as u64,
@@ -168,7 +169,8 @@ pub(super) fn read_image(
 ) -> Result<crate::Record, StoreError> {
     let path = folder.image(mark.incarnation, mark.number);
     let bytes = folder.disk.read(&path)?;
-    let image = crate::format::checkpoint::decode(&bytes).map_err(|e| e.of(path.display()))?;
+    let image =
+        crate::format::checkpoint::decode(&bytes).map_err(|e| e.of(path.display().to_string()))?;
     if image.version != mark.version {
         return Err(StoreError::Corrupt {
             what: path.display().to_string(),
@@ -210,7 +212,8 @@ fn links(folder: &Folder, names: &[Name]) -> Result<(VecDeque<Link>, bool), Stor
 fn read_link(folder: &Folder, sequence: u64, incarnation: u64) -> Result<Link, StoreError> {
     let path = folder.segment(sequence, incarnation);
     let bytes = folder.disk.read(&path)?;
-    let header = FileHeader::decode(&bytes).map_err(|error| error.of(path.display()))?;
+    let header =
+        FileHeader::decode(&bytes).map_err(|error| error.of(path.display().to_string()))?;
     if (header.sequence, header.incarnation) != (sequence, incarnation) {
         return Err(StoreError::Corrupt {
             what: path.display().to_string(),
@@ -246,7 +249,7 @@ fn scan_exactly(
         return Err(corrupt(bytes.len(), "it is shorter than it was"));
     }
     let bytes = bytes.slice(..length as usize);
-    let scan = scan(place(header), &bytes).map_err(|error| error.of(path.display()))?;
+    let scan = scan(place(header), &bytes).map_err(|error| error.of(path.display().to_string()))?;
     if scan.end != bytes.len() {
         return Err(corrupt(
             scan.end,

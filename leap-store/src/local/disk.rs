@@ -31,7 +31,7 @@ impl Disk {
                 Operation::Rename => "rename",
                 Operation::SyncDirectory => "sync directory",
                 Operation::Delete => "delete",
-                Operation::Read => "read",
+                Operation::Read | Operation::Answer => "read",
             },
             path: path.to_owned(),
             source,
@@ -127,6 +127,15 @@ impl Disk {
                 .into_iter()
                 .filter_map(|name| name.into_string().ok())
                 .collect())
+        })
+    }
+
+    /// How many files are in a directory, and their bytes.
+    pub(crate) fn usage(&self, path: &Path) -> Result<(u64, u64), StoreError> {
+        self.run(Operation::Read, path, || {
+            let sizes = fs::read_dir(path)?.map(|entry| Ok(entry?.metadata()?.len()));
+            let sizes = sizes.collect::<io::Result<Vec<u64>>>()?;
+            Ok((sizes.len() as u64, sizes.iter().sum()))
         })
     }
 

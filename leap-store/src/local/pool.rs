@@ -6,6 +6,7 @@
 //! a time.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +53,13 @@ impl Pool {
     fn start_thread(self: &Arc<Self>) {
         let pool = Arc::clone(self);
         let thread = std::thread::Builder::new().name("leap-store".to_owned());
-        let started = thread.spawn(move || pool.serve());
+        // A step that panics has failed its journal; the other journals go on.
+        let started =
+            thread.spawn(
+                move || {
+                    while catch_unwind(AssertUnwindSafe(|| pool.serve())).is_err() {}
+                },
+            );
         if let Err(error) = started {
             let mut line = self.line.lock();
             line.threads -= 1;

@@ -22,7 +22,7 @@ pub(crate) struct LocalRegister {
 
 impl LocalRegister {
     /// `path` lacks its extension.
-    pub(super) fn new(disk: Disk, path: PathBuf) -> Self {
+    pub(super) fn new(disk: Disk, path: &Path) -> Self {
         let with = |extension| PathBuf::from(format!("{}.{extension}", path.display()));
         Self {
             disk,
@@ -38,7 +38,7 @@ impl LocalRegister {
             Err(error) => Err(error),
             Ok(bytes) => register::decode(&bytes)
                 .map(Some)
-                .map_err(|error| error.of(self.path.display())),
+                .map_err(|error| error.of(self.path.display().to_string())),
         }
     }
 

@@ -218,12 +218,13 @@ impl Writer {
 
     pub(crate) fn prune(&self, base: u64, images: &[(u64, u64)]) -> Result<(), StoreError> {
         self.check_claim()?;
-        let below = self.index.lock().split_below(base);
-        for segment in below {
+        let doomed = self.index.lock().doom_below(base);
+        for segment in doomed {
             self.folder
                 .disk
                 .delete(&self.folder.segment(segment.sequence, segment.incarnation))?;
         }
+        self.index.lock().bury();
         for &(incarnation, number) in images {
             self.folder
                 .disk
@@ -242,17 +243,13 @@ impl Work for Writer {
                 false
             }
             Take::Batch(entries) => {
+                let last_word = self.queue.last_word();
                 let written = self.write(entries);
-                if let Err(error) = &written {
-                    tracing::warn!(journal = self.name, %error, "the journal stops");
-                }
-                match written {
-                    Ok(()) => true,
-                    Err(error) => {
-                        self.queue.fail(&poisoning(error));
-                        false
-                    }
-                }
+                last_word.withhold();
+                let Err(error) = written else { return true };
+                tracing::warn!(journal = self.name, %error, "the journal stops");
+                self.queue.fail(&poisoning(error));
+                false
             }
         }
     }

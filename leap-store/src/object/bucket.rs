@@ -171,6 +171,18 @@ impl Bucket {
         Ok(names.into_iter().flatten().collect())
     }
 
+    /// How many objects are in this folder and those below it, and their bytes.
+    pub(super) async fn usage(&self) -> Result<(u64, u64), StoreError> {
+        let sizes = self
+            .store
+            .list(Some(&self.prefix))
+            .map_ok(|object| object.size);
+        let sum = sizes.try_fold((0, 0), async |(count, bytes), size| {
+            Ok((count + 1, bytes + size))
+        });
+        sum.await.map_err(|error| self.refused("list", "", error))
+    }
+
     /// The names of the folders in this folder.
     pub(super) async fn folders(&self) -> Result<Vec<String>, StoreError> {
         let listed = self.store.list_with_delimiter(Some(&self.prefix)).await;

@@ -28,7 +28,8 @@ impl Found {
         object: Object,
     ) -> Result<Self, StoreError> {
         let what = bucket.key(&segment_name(sequence));
-        let header = ObjectHeader::decode(&object.bytes).map_err(|error| error.of(&what))?;
+        let header =
+            ObjectHeader::decode(&object.bytes).map_err(|error| error.of(what.as_str()))?;
         if header.sequence != sequence {
             return Err(StoreError::Corrupt {
                 what,
@@ -62,10 +63,7 @@ pub(super) struct Chain {
 impl Chain {
     pub(super) fn new(floor: u64) -> Self {
         Self {
-            index: Index {
-                pruned: floor > 1,
-                ..Index::default()
-            },
+            index: Index::new(floor > 1),
             replay: Replay::default(),
             end: floor,
             incarnation: 0,
@@ -93,34 +91,35 @@ impl Chain {
     }
 
     /// Takes what is listed onto the chain, up to the first hole.
+    ///
+    /// A live predecessor writes on while we list and read, so a segment can be missing in the list although a later one,
+    /// read afterwards, knows that it was durable. Then it must be there by now; if it is not, that is damage.
     pub(super) async fn extend(
         &mut self,
         bucket: &Bucket,
         listed: &[u64],
     ) -> Result<(), StoreError> {
         let mut found = fetch(bucket, listed.iter().copied().filter(|&s| s >= self.end)).await?;
-        while let Some(next) = found.remove(&self.end) {
-            if !self.continues(&next) {
-                found.insert(self.end, next);
-                break;
+        loop {
+            while let Some(next) = found.remove(&self.end) {
+                if !self.continues(&next) {
+                    return Ok(());
+                }
+                self.push(bucket, &next)?;
             }
-            self.push(bucket, &next)?;
-        }
-        self.check_hole(bucket, &found)
-    }
-
-    /// A hole that a later segment knows to have been filled is damage.
-    fn check_hole(&self, bucket: &Bucket, later: &BTreeMap<u64, Found>) -> Result<(), StoreError> {
-        match later.values().find(|found| found.header.settled > self.end) {
-            None => Ok(()),
-            Some(witness) => Err(StoreError::Corrupt {
-                what: bucket.key(&segment_name(self.end)),
-                offset: 0,
-                reason: format!(
-                    "it is missing, but segment {} was written after it",
-                    witness.header.sequence
-                ),
-            }),
+            let Some(witness) = found.values().find(|found| found.header.settled > self.end) else {
+                return Ok(());
+            };
+            let witness = witness.header.sequence;
+            let missed = fetch(bucket, std::iter::once(self.end)).await?;
+            if missed.is_empty() {
+                return Err(StoreError::Corrupt {
+                    what: bucket.key(&segment_name(self.end)),
+                    offset: 0,
+                    reason: format!("it is missing, but segment {witness} was written after it"),
+                });
+            }
+            found.extend(missed);
         }
     }
 }

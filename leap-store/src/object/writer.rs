@@ -59,6 +59,8 @@ impl Writer {
 
     /// Puts segments, several at a time, and acknowledges them in order. Ends with the journal.
     pub(super) async fn pump(self: Arc<Self>) {
+        // However this ends, nobody may wait for ever.
+        let last_word = self.queue.last_word();
         let mut in_flight = FuturesOrdered::new();
         loop {
             let later = loop {
@@ -69,7 +71,7 @@ impl Writer {
                 }
             };
             if in_flight.is_empty() && later.is_none() && self.queue.is_finished() {
-                return;
+                return last_word.withhold();
             }
             tokio::select! {
                 Some(sent) = in_flight.next() => {
@@ -194,23 +196,16 @@ impl Writer {
             .iter()
             .map(|&(incarnation, number)| image_name(incarnation, number));
         self.folders.images.delete(images.collect()).await?;
-        let below: Vec<_> = {
-            let index = self.index.lock();
-            let below = index
-                .segments
-                .iter()
-                .take_while(|segment| segment.sequence < base);
-            below.copied().collect()
-        };
+        let doomed = self.index.lock().doom_below(base);
         // Fences stay: they keep the incarnations before them out.
-        let unused = below
+        let unused = doomed
             .iter()
             .filter(|segment| segment.length > HEADER as u64);
         let unused = unused
             .map(|segment| segment_name(segment.sequence))
             .collect();
         self.folders.segments.delete(unused).await?;
-        self.index.lock().split_below(base);
+        self.index.lock().bury();
         Ok(())
     }
 
