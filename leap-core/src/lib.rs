@@ -64,5 +64,7 @@ pub use message::{ChannelMessage, Fragment, GatherId, PeerMessage, ToCoordinator
 pub use metadata::VersionMetadata;
 pub use observer::{BarrierId, BarrierOutcome, Observer};
 pub use participant::{Admission, Effect, Input, Participant, Speculation};
+#[cfg(feature = "canary")]
+pub use rules::Rule;
 pub use rules::Rules;
 pub use sthread::{RolledBack, SThread};
