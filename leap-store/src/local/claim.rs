@@ -51,7 +51,7 @@ pub(super) fn claim(
 /// The highest incarnation among file names.
 pub(super) fn newest(names: &[String]) -> Option<u64> {
     let claims = names.iter().filter_map(|name| match Name::parse(name) {
-        Some(Name::Claim(incarnation)) => Some(incarnation),
+        Some(Name::Claim { incarnation }) => Some(incarnation),
         _ => None,
     });
     claims.max()
@@ -128,39 +128,33 @@ fn adopt(folder: &Folder, index: &mut Index, incarnation: u64) -> Result<Current
 /// segment and relies on nothing that is deleted here. Claims go from the oldest on, see [`Writer::check_claim`].
 fn delete_leftovers(writer: &Writer) -> Result<(), StoreError> {
     let folder = &writer.folder;
-    let mut names = names(folder)?;
-    names.sort_by_key(|name| match name {
-        Name::Claim(incarnation) => *incarnation,
-        _ => 0,
-    });
+    let names = folder.disk.list(&folder.path)?;
+    let known = names
+        .into_iter()
+        .filter_map(|name| Some((Name::parse(&name)?, name)));
+    let mut older: Vec<_> = known
+        .filter(|(name, _)| name.incarnation() < writer.incarnation)
+        .collect();
+    older.sort_by_key(|(name, _)| name.incarnation());
     let index = writer.index.lock();
     let live = writer
         .queue
         .with_checkpoints(|checkpoints| checkpoints.live.clone());
-    for name in names {
-        let path = match name {
-            Name::Claim(incarnation) if incarnation < writer.incarnation => {
-                folder.claim(incarnation)
-            }
-            Name::Segment {
-                sequence,
-                incarnation,
-            } if incarnation < writer.incarnation && !index.contains(sequence, incarnation) => {
-                folder.segment(sequence, incarnation)
-            }
-            Name::Image {
-                incarnation,
-                number,
-            } if incarnation < writer.incarnation
-                && !live
-                    .iter()
-                    .any(|m| (m.incarnation, m.number) == (incarnation, number)) =>
-            {
-                folder.image(incarnation, number)
-            }
-            _ => continue,
-        };
-        folder.disk.delete(&path)?;
+    let is_needed = |name: Name| match name {
+        Name::Claim { .. } | Name::Temporary { .. } => false,
+        Name::Segment {
+            sequence,
+            incarnation,
+        } => index.contains(sequence, incarnation),
+        Name::Image {
+            incarnation,
+            number,
+        } => live
+            .iter()
+            .any(|mark| (mark.incarnation, mark.number) == (incarnation, number)),
+    };
+    for (_, file) in older.iter().filter(|(name, _)| !is_needed(*name)) {
+        folder.disk.delete(&folder.path.join(file))?;
     }
     Ok(())
 }

@@ -85,7 +85,7 @@ impl Disk {
 
     /// Writes a whole file so that after a crash it is there completely or not at all under its name.
     pub(crate) fn write_file(&self, path: &Path, content: &[u8]) -> Result<File, StoreError> {
-        let temporary = path.with_extension("tmp");
+        let temporary = PathBuf::from(format!("{}.tmp", path.display()));
         let file = self.create(&temporary)?;
         self.write_at(&file, &temporary, content, 0)?;
         self.sync(&file, &temporary)?;
@@ -183,10 +183,21 @@ impl Folder {
 /// What a file name in a journal's directory says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Name {
-    Claim(u64),
-    Segment { sequence: u64, incarnation: u64 },
-    Image { incarnation: u64, number: u64 },
-    Temporary,
+    Claim {
+        incarnation: u64,
+    },
+    Segment {
+        sequence: u64,
+        incarnation: u64,
+    },
+    Image {
+        incarnation: u64,
+        number: u64,
+    },
+    /// Being written by this incarnation, or left by its crash.
+    Temporary {
+        incarnation: u64,
+    },
 }
 
 impl Name {
@@ -203,7 +214,7 @@ impl Name {
             Some((number(left)?, number(right)?))
         };
         match extension {
-            "claim" => Some(Self::Claim(number(stem)?)),
+            "claim" => number(stem).map(|incarnation| Self::Claim { incarnation }),
             "segment" => pair().map(|(sequence, incarnation)| Self::Segment {
                 sequence,
                 incarnation,
@@ -212,8 +223,20 @@ impl Name {
                 incarnation,
                 number,
             }),
-            "tmp" => Some(Self::Temporary),
+            "tmp" => Self::parse(stem).map(|name| Self::Temporary {
+                incarnation: name.incarnation(),
+            }),
             _ => None,
+        }
+    }
+
+    /// Who wrote the file.
+    pub(crate) fn incarnation(self) -> u64 {
+        match self {
+            Self::Claim { incarnation }
+            | Self::Segment { incarnation, .. }
+            | Self::Image { incarnation, .. }
+            | Self::Temporary { incarnation } => incarnation,
         }
     }
 }
