@@ -190,6 +190,12 @@ impl Coordinator {
         self.graph.uncommitted()
     }
 
+    /// Who holds the boundary back: objects with the oldest version that is awaited of them, and how
+    /// many persisted vertices wait for it.
+    pub fn awaited(&self) -> impl Iterator<Item = (ObjectId, Version, usize)> + '_ {
+        self.graph.awaited()
+    }
+
     /// The members that a gather or an announcement waits for; empty when nothing is being repaired.
     pub fn waiting_for(&self) -> Vec<ObjectId> {
         match &self.phase {

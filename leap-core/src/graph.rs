@@ -107,6 +107,15 @@ impl Graph {
             .sum()
     }
 
+    /// Who holds the boundary back: for each object that others wait for, the oldest version that is
+    /// not persisted and how many persisted vertices wait for it.
+    pub(crate) fn awaited(&self) -> impl Iterator<Item = (ObjectId, Version, usize)> + '_ {
+        self.objects.iter().filter_map(|(&object, state)| {
+            let (&version, waiting) = state.watchers.first_key_value()?;
+            Some((object, version, waiting.len()))
+        })
+    }
+
     /// `version` of `object` is persisted. Told twice, the second time says nothing new.
     pub(crate) fn persist(
         &mut self,

@@ -430,10 +430,10 @@ impl Participant {
 
     /// Records dependencies in the open version, which is what consuming means to the graph.
     fn depend(&mut self, dependencies: &DependencySet) -> Admission {
-        let mut dependencies = self.uncommitted(dependencies);
-        dependencies.remove(self.id);
+        // Without allocating: every message that is consumed comes by here.
         let highest = dependencies
             .iter()
+            .filter(|&(object, version)| self.must_record(object, version))
             .map(|(_, version)| version)
             .max()
             .unwrap_or_default();
@@ -441,9 +441,19 @@ impl Participant {
         if self.rules.commit_ordering && highest > self.open_version() {
             return Admission::SealFirst(highest);
         }
-        self.history.open.dependencies.merge(&dependencies);
+        for (object, version) in dependencies.iter() {
+            if self.must_record(object, version) {
+                self.history.open.dependencies.insert(object, version);
+            }
+        }
         self.history.open.touch();
         Admission::Consumed
+    }
+
+    /// Whether a dependency says something: not on what is committed, and not on the object's own
+    /// past, which is implied.
+    fn must_record(&self, object: ObjectId, version: Version) -> bool {
+        object != self.id && !self.is_committed(object, version)
     }
 
     /// Asserts the invariants of the [module documentation](self). Debug builds do it after every input.

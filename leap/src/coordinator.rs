@@ -42,6 +42,8 @@ pub(crate) struct CoordinatorStatus {
     pub(crate) members: Vec<(ObjectId, Incarnation)>,
     pub(crate) waiting_for: Vec<ObjectId>,
     pub(crate) uncommitted: usize,
+    /// Who holds the boundary back, the version awaited, and how many versions wait for it.
+    pub(crate) awaited: Vec<(ObjectId, Version, usize)>,
     pub(crate) directory: Vec<DirectoryEntry>,
 }
 
@@ -237,6 +239,7 @@ impl Driver {
             members: self.core.members().collect(),
             waiting_for: self.core.waiting_for(),
             uncommitted: self.core.uncommitted(),
+            awaited: self.core.awaited().collect(),
             directory: self.directory.values().cloned().collect(),
         }
     }

@@ -52,10 +52,23 @@ pub struct ClusterStatus {
     pub boundary_is_known: bool,
     /// Persisted versions outside the boundary.
     pub uncommitted: usize,
+    /// Who holds the boundary back.
+    pub held_back_by: Vec<HolderStatus>,
     /// Members by name: incarnation, boundary and address.
     pub members: BTreeMap<String, MemberStatus>,
     /// Members whose answer a repair waits for.
     pub waiting_for: Vec<String>,
+}
+
+/// An object that holds the boundary back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HolderStatus {
+    /// Its name.
+    pub name: String,
+    /// The oldest version that is awaited of it.
+    pub version: u64,
+    /// How many durable versions of the cluster wait for it.
+    pub waiting: usize,
 }
 
 /// One member of the cluster.
@@ -114,7 +127,13 @@ impl From<CoordinatorStatus> for ClusterStatus {
             let address = entries.get(&object).map(|entry| entry.address.clone()).unwrap_or_default();
             (name_of(object), MemberStatus { incarnation: incarnation.0, committed, address })
         };
+        let held_back_by = status.awaited.iter().map(|&(object, version, waiting)| HolderStatus {
+            name: name_of(object),
+            version: version.0,
+            waiting,
+        });
         Self {
+            held_back_by: held_back_by.collect(),
             world_line: status.world_line.0,
             boundary_is_known: status.boundary.is_some(),
             uncommitted: status.uncommitted,
