@@ -15,6 +15,8 @@ pub(crate) mod batch;
 pub(crate) mod checkpoint;
 pub(crate) mod register;
 pub(crate) mod segment;
+#[cfg(test)]
+mod tests;
 
 use crate::StoreError;
 

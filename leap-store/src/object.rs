@@ -31,6 +31,8 @@ mod chain;
 mod claim;
 mod open;
 mod register;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::hash::{BuildHasher as _, RandomState};

@@ -95,11 +95,16 @@ pub(crate) fn encode<'a>(
     entries: impl IntoIterator<Item = &'a Entry>,
     out: &mut Vec<u8>,
 ) {
+    encode_with(place, out, |out| {
+        entries.into_iter().for_each(|entry| entry.encode(out))
+    });
+}
+
+/// Appends a batch whose body `write_body` writes.
+pub(super) fn encode_with(place: Place, out: &mut Vec<u8>, write_body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.resize(start + HEAD, 0);
-    for entry in entries {
-        entry.encode(out);
-    }
+    write_body(out);
     let length = out.len() - start - HEAD;
     assert!(length > 0, "a batch holds something");
     let length = u32::try_from(length).expect("a batch is cut long before 4 GiB");

@@ -17,7 +17,7 @@ use crate::{Record, Recovered, StoreError, StoreOptions};
 
 /// Fences of older incarnations that are kept. A writer must be this many claims behind before it could find its next
 /// number free again.
-const FENCES_KEPT: usize = 1000;
+pub(super) const FENCES_KEPT: usize = 1000;
 /// How far ahead of a live predecessor the claim blocks its way at first; it doubles while that is not far enough.
 const FIRST_LEAP: u64 = 64;
 
