@@ -15,14 +15,14 @@ pub(crate) const HELP: &str = "\
 Install what checks and tests need; quick when all is there.
 
   rustfmt, clippy             with rustup
-  cargo-nextest, cargo-deny   from source, three to five minutes each the first time
+  cargo-nextest, cargo-deny   from source, minutes each the first time
   moto, azurite               an S3 and an Azure Blob server for leap-store's tests
 
 All but the first line goes to target/tools; delete that folder to undo. Python 3 with venv, and
 npm, are installed with apt-get when they are missing and the user is root; otherwise one line
 says what to install. Never asks a question.";
 
-/// Leaves out nextest's own downloader, an HTTP and TLS stack that is most of its build.
+/// Leaves out nextest's own downloader with its HTTP and TLS stack.
 const WITHOUT_SELF_UPDATE: &str = "--no-default-features --features default-no-update";
 
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
@@ -52,13 +52,15 @@ fn ensure_component(workspace: &Workspace, component: &str, subcommand: &str) ->
 }
 
 /// Installs `cargo-NAME` into `target/tools` unless cargo already knows the subcommand.
+///
+/// Unoptimised: for nextest that is less than half of the build, and its work is to start others.
 fn ensure_subcommand(workspace: &Workspace, name: &str, features: &str) -> Result<()> {
     if workspace.succeeds(&format!("cargo {name} --version")) {
         return Ok(());
     }
     eprintln!("  cargo-{name} is missing: building it from source takes minutes");
     let mut install = workspace.command(&format!(
-        "cargo install --quiet --locked {features} cargo-{name} --root"
+        "cargo install --quiet --debug --locked {features} cargo-{name} --root"
     ));
     workspace::run(install.arg(workspace.tools()))
 }
