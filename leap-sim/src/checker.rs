@@ -1,0 +1,201 @@
+//! The rules, each judged by one checker in a file of its own, from facts that the world reports and
+//! against the true dependency graph.
+
+mod exactly_once;
+mod failure_transparency;
+mod p01_atomic_actions;
+mod p02_versions;
+mod p04_commit_ordering;
+mod p05_recovery_partition;
+mod p06_ground_truth;
+mod p07_boundary;
+mod p08_release;
+mod p09_exact_rollback;
+mod p10_decide_log_release;
+mod p11_stateless_coordinator;
+mod p12_fencing;
+mod p13_pruning;
+mod p14_channels;
+mod p15_sthread_sets;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use leap_core::{
+    DependencySet, Incarnation, LogRecord, ObjectId, Version, VersionMetadata, WorldLine,
+};
+
+use crate::truth::{Truth, VertexId};
+
+/// Something that happened and that some rule has an opinion on.
+#[derive(Debug)]
+pub(crate) enum Fact<'a> {
+    /// A vertex takes in a message that depends on these.
+    Consumed {
+        consumer: VertexId,
+        world_line: WorldLine,
+        message: &'a [VertexId],
+    },
+    /// An sthread takes in a message.
+    SThreadConsumed {
+        world_line: WorldLine,
+        message: &'a [VertexId],
+        seen: &'a DependencySet,
+        objects: usize,
+    },
+    /// An account takes in a payload with this number; the other one would be its turn.
+    Delivered {
+        from: ObjectId,
+        to: ObjectId,
+        expected: u32,
+        found: u32,
+    },
+    /// A version is fixed. `vertex` is what was done in it, if anything.
+    Sealed {
+        object: ObjectId,
+        vertex: Option<VertexId>,
+        metadata: &'a VersionMetadata,
+        unfinished_actions: u32,
+    },
+    /// A state is brought back.
+    Restored {
+        object: ObjectId,
+        version: Version,
+        unfinished_actions: u32,
+        running_actions: u32,
+    },
+    /// Storage takes a write.
+    Stored {
+        object: ObjectId,
+        by: Incarnation,
+        owner: Incarnation,
+        previous: Version,
+        version: Version,
+    },
+    /// A participant takes a version of its own for committed.
+    Committed {
+        object: ObjectId,
+        version: Version,
+        vertex: Option<VertexId>,
+    },
+    /// A coordinator tells the boundary, all of it or its advance.
+    Published {
+        term: u64,
+        boundary: &'a BTreeMap<ObjectId, Version>,
+        whole: bool,
+        members: &'a BTreeSet<ObjectId>,
+        heard: &'a BTreeSet<ObjectId>,
+    },
+    /// All that could be told to this coordinator has arrived.
+    Quiet {
+        boundary: &'a BTreeMap<ObjectId, Version>,
+    },
+    /// A coordinator asks for this to be logged.
+    Logging { record: &'a LogRecord },
+    /// A record is durable.
+    Logged { record: &'a LogRecord },
+    /// A life of an object began, replacing one that did not leave (`failed`) or none.
+    Started { object: ObjectId, failed: bool },
+    /// Storage belongs to a newer life from now on.
+    /// A participant begins to live in a world-line.
+    Entered {
+        object: ObjectId,
+        world_line: WorldLine,
+    },
+    /// The outside world learns something that depends on these.
+    Released { depends_on: &'a [VertexId] },
+    /// A vertex is gone for good.
+    Lost { vertex: VertexId },
+    /// All faults are over and everything has come to rest.
+    Converged(&'a Rest),
+}
+
+/// What is left when a run has come to rest.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    pub(crate) tokens: i64,
+    pub(crate) tokens_at_start: i64,
+    /// Per request of an outsider: number, whether it was answered, in how many accounts it is found.
+    pub(crate) requests: Vec<(u32, bool, usize)>,
+    /// Per ordered pair: payloads sent and received, as both ends remember.
+    pub(crate) channels: Vec<(ObjectId, ObjectId, u32, u32)>,
+    /// Versions in storage per object, and how many the checkpoint policy allows.
+    pub(crate) stored: Vec<(ObjectId, usize, usize)>,
+    /// Sent messages that are still kept, and received ones still held, per object.
+    pub(crate) kept: Vec<(ObjectId, usize, usize)>,
+    /// Vertices in the coordinator's graph.
+    pub(crate) graph: usize,
+}
+
+/// A rule that did not hold.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{checker}: {reason}")]
+pub struct Violation {
+    /// The checker that noticed, named after its rule.
+    pub checker: &'static str,
+    /// What it saw.
+    pub reason: String,
+}
+
+/// One rule's judge.
+trait Checker {
+    /// Its name, as canaries and reports use it.
+    fn name(&self) -> &'static str;
+
+    /// Judges one fact; the answer says what is wrong.
+    fn observe(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), String>;
+}
+
+/// All judges.
+pub(crate) struct Checkers {
+    all: Vec<Box<dyn Checker>>,
+}
+
+impl Default for Checkers {
+    fn default() -> Self {
+        // P3 (edges at consumption) has no checker of its own: P6 and P9 compare the edges that the
+        // protocol recorded with the true ones. P16 concerns processes, which have no simulation yet.
+        Self {
+            all: vec![
+                Box::new(p01_atomic_actions::AtomicActions),
+                Box::new(p02_versions::Versions),
+                Box::new(p04_commit_ordering::CommitOrdering),
+                Box::new(p05_recovery_partition::RecoveryPartition),
+                Box::new(p06_ground_truth::GroundTruth),
+                Box::new(p07_boundary::Boundary::default()),
+                Box::new(p08_release::Release),
+                Box::new(p09_exact_rollback::ExactRollback),
+                Box::new(p10_decide_log_release::DecideLogRelease::default()),
+                Box::new(p11_stateless_coordinator::StatelessCoordinator::default()),
+                Box::new(p12_fencing::Fencing),
+                Box::new(p13_pruning::Pruning),
+                Box::new(p14_channels::Channels),
+                Box::new(p15_sthread_sets::SThreadSets),
+                Box::new(failure_transparency::FailureTransparency),
+                Box::new(exactly_once::ExactlyOnce),
+            ],
+        }
+    }
+}
+
+impl Checkers {
+    /// Lets every checker judge a fact.
+    pub(crate) fn observe(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), Violation> {
+        for checker in &mut self.all {
+            checker.observe(truth, fact).map_err(|reason| Violation {
+                checker: checker.name(),
+                reason,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// `Err` with the formatted reason unless the condition holds.
+macro_rules! require {
+    ($condition:expr, $($reason:tt)+) => {
+        if !$condition {
+            return Err(format!($($reason)+));
+        }
+    };
+}
+use require;

@@ -1,0 +1,138 @@
+//! What one seed draws before its run begins: the cluster, its hardware, its work and its faults.
+
+use leap_core::Speculation;
+
+use crate::{guest::MAX_OBJECTS, random::Random};
+
+/// A span of simulated time in microseconds, both ends included.
+pub(crate) type Span = (u64, u64);
+
+/// A fault, and the moment it strikes. Targets are drawn as plain numbers and taken modulo what is
+/// there at that moment.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Fault {
+    /// A process ends; a new one takes its place after `downtime_us`.
+    CrashProcess { target: u64, downtime_us: u64 },
+    /// A process is replaced while it lives on, at first cut off from some of the others.
+    ReplaceProcess { target: u64, isolated_us: u64 },
+    /// One object of a process is stopped and recovered.
+    RestartObject { target: u64, downtime_us: u64 },
+    /// The write in front fails; the object stops and is recovered.
+    FailWrite { target: u64, downtime_us: u64 },
+    /// The object's storage takes long.
+    SlowStorage { target: u64, duration_us: u64 },
+    /// A link breaks, and stays down for a while.
+    BreakLink { target: u64, downtime_us: u64 },
+    /// Nothing gets through between some processes and all others.
+    Isolate { target: u64, duration_us: u64 },
+    /// The coordinator ends; the next one starts later.
+    CrashCoordinator { downtime_us: u64 },
+    /// The next coordinator starts while this one lives on.
+    ReplaceCoordinator,
+    /// The coordinator ends the next time that something is on its way to its log.
+    CrashWhileLogging { downtime_us: u64 },
+    /// An object leaves, and comes back later.
+    Leave { target: u64, away_us: u64 },
+}
+
+/// One run's configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// For each object, which process hosts it.
+    pub(crate) placement: Vec<usize>,
+    pub(crate) speculation: Vec<Speculation>,
+    pub(crate) latency_us: Span,
+    pub(crate) reconnect_us: Span,
+    /// How often a broken link still delivers the first of what was under way, in permille.
+    pub(crate) late_permille: u64,
+    pub(crate) write_us: Span,
+    /// Writes become durable at multiples of this; 0: at once.
+    pub(crate) group_commit_us: u64,
+    pub(crate) log_us: Span,
+    pub(crate) restore_us: Span,
+    pub(crate) seal_every_us: Span,
+    pub(crate) max_in_flight: usize,
+    pub(crate) checkpoint_every: u64,
+    pub(crate) requests: u64,
+    pub(crate) request_every_us: Span,
+    pub(crate) retry_us: u64,
+    pub(crate) hops: Span,
+    /// How many actions take time between their halves, in permille.
+    pub(crate) slow_action_permille: u64,
+    pub(crate) action_us: Span,
+    pub(crate) sthreads: u64,
+    pub(crate) sthread_steps: Span,
+    /// Everything travels and is stored in its encoding.
+    pub(crate) encoded: bool,
+    pub(crate) faults: Vec<(u64, Fault)>,
+    /// When all faults stop.
+    pub(crate) heal_us: u64,
+}
+
+impl Config {
+    /// Draws a configuration.
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        let objects = random.between((2, MAX_OBJECTS as u64));
+        let processes = random.between((1, objects));
+        let heal_us = random.between((3_000, 12_000));
+        let speculation_off = *random.pick(&[0, 0, 200, 1000]);
+        let fast = random.between((5, 200));
+        let mut config = Self {
+            placement: (0..objects).map(|_| random.index(processes as usize)).collect(),
+            speculation: (0..objects)
+                .map(|_| match random.chance(speculation_off) {
+                    true => Speculation::Off,
+                    false => Speculation::On,
+                })
+                .collect(),
+            latency_us: (fast, fast + random.between((0, 400))),
+            reconnect_us: (50, 50 + random.between((0, 1500))),
+            late_permille: *random.pick(&[0, 200, 600]),
+            write_us: (20, 20 + random.between((0, 2_000))),
+            group_commit_us: *random.pick(&[0, 0, 500, 2_000]),
+            log_us: (20, 20 + random.between((0, 2_000))),
+            restore_us: (0, random.between((0, 800))),
+            seal_every_us: (100, 100 + random.between((0, 1_500))),
+            max_in_flight: random.index(4) + 1,
+            checkpoint_every: random.between((1, 6)),
+            requests: random.between((2, 14)),
+            request_every_us: (0, random.between((100, 1_500))),
+            retry_us: random.between((1_000, 5_000)),
+            hops: (0, random.between((0, 5))),
+            slow_action_permille: *random.pick(&[0, 100, 500]),
+            action_us: (1, random.between((2, 800))),
+            sthreads: random.between((0, 8)),
+            sthread_steps: (1, random.between((1, 5))),
+            encoded: random.chance(50),
+            faults: Vec::new(),
+            heal_us,
+        };
+        config.draw_faults(random);
+        config
+    }
+
+    fn draw_faults(&mut self, random: &mut Random) {
+        // One seed in eight runs without faults, some with one kind only.
+        let count = *random.pick(&[0, 1, 2, 3, 4, 6, 8, 12]);
+        let only = random.chance(250).then(|| random.below(11));
+        for _ in 0..count {
+            let at = random.below(self.heal_us);
+            let target = random.draw() >> 8;
+            let time = random.between((0, 3_000));
+            let fault = match only.unwrap_or_else(|| random.below(11)) {
+                0 => Fault::CrashProcess { target, downtime_us: time },
+                1 => Fault::ReplaceProcess { target, isolated_us: time },
+                2 => Fault::RestartObject { target, downtime_us: time },
+                3 => Fault::FailWrite { target, downtime_us: time },
+                4 => Fault::SlowStorage { target, duration_us: time },
+                5 => Fault::BreakLink { target, downtime_us: time },
+                6 => Fault::Isolate { target, duration_us: time },
+                7 => Fault::CrashCoordinator { downtime_us: time },
+                8 => Fault::ReplaceCoordinator,
+                9 => Fault::CrashWhileLogging { downtime_us: time },
+                _ => Fault::Leave { target, away_us: time },
+            };
+            self.faults.push((at, fault));
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! How faults strike.
+
+use leap_core::{Input, ObjectId};
+
+use crate::{
+    config::Fault,
+    guest::slot,
+    network::{ConnectionId, End},
+    world::{Event, InstanceId, ProcessId, SeatId, World},
+};
+
+impl World {
+    pub(crate) fn strike(&mut self, fault: Fault) {
+        self.say(format_args!("{fault:?}"));
+        match fault {
+            Fault::CrashProcess {
+                target,
+                downtime_us,
+            } => {
+                if let Some(process) = self.some_process(target) {
+                    self.crash_process(process, downtime_us);
+                }
+            }
+            Fault::ReplaceProcess {
+                target,
+                isolated_us,
+            } => {
+                if let Some(process) = self.some_process(target) {
+                    self.isolate(End::Process(process), isolated_us, 800);
+                    let known = &self.processes[process.0];
+                    if !known.is_superseded {
+                        self.plan(0, Event::StartProcess(known.place));
+                    }
+                }
+            }
+            Fault::RestartObject {
+                target,
+                downtime_us,
+            } => {
+                if let Some(instance) = self.some_instance(target) {
+                    self.kill_and_restart(instance, Some(downtime_us));
+                }
+            }
+            Fault::FailWrite {
+                target,
+                downtime_us,
+            } => self.fail_write(target, downtime_us),
+            Fault::SlowStorage {
+                target,
+                duration_us,
+            } => {
+                let object = self.some_object(target);
+                self.journals[slot(object)].slow_until = self.now + duration_us;
+            }
+            Fault::BreakLink {
+                target,
+                downtime_us,
+            } => self.break_some_link(target, downtime_us),
+            Fault::Isolate {
+                target,
+                duration_us,
+            } => {
+                let end = match (self.seats.len(), self.some_process(target)) {
+                    (seats @ 1.., Some(_)) if target % 4 == 0 => {
+                        End::Coordinator(SeatId(seats - 1))
+                    }
+                    (_, Some(process)) => End::Process(process),
+                    _ => return,
+                };
+                self.isolate(end, duration_us, 700);
+            }
+            Fault::CrashCoordinator { downtime_us } => {
+                if let Some(seat) = self.newest_seat() {
+                    self.crash_seat(seat, downtime_us);
+                }
+            }
+            Fault::ReplaceCoordinator => {
+                if self.newest_seat().is_some() {
+                    self.start_seat();
+                }
+            }
+            Fault::CrashWhileLogging { downtime_us } => {
+                self.crash_while_logging = Some(downtime_us);
+            }
+            Fault::Leave { target, .. } => self.leave(target),
+        }
+    }
+
+    fn newest_seat(&self) -> Option<SeatId> {
+        let newest = self.seats.len().checked_sub(1)?;
+        self.seats[newest].is_alive.then_some(SeatId(newest))
+    }
+
+    fn some_object(&self, target: u64) -> ObjectId {
+        ObjectId(target % self.newest.len() as u64)
+    }
+
+    fn some_process(&self, target: u64) -> Option<ProcessId> {
+        let alive: Vec<_> = self
+            .processes
+            .iter()
+            .filter(|process| process.is_alive)
+            .collect();
+        let index = usize::try_from(target).ok()?.checked_rem(alive.len())?;
+        Some(alive[index].id)
+    }
+
+    fn some_instance(&self, target: u64) -> Option<InstanceId> {
+        self.newest[slot(self.some_object(target))]
+            .filter(|instance| self.instances[instance.0].is_alive)
+    }
+
+    fn crash_process(&mut self, process: ProcessId, downtime_us: u64) {
+        let known = &self.processes[process.0];
+        let (place, is_superseded) = (known.place, known.is_superseded);
+        self.kill_process(process);
+        if !is_superseded {
+            self.plan(downtime_us, Event::StartProcess(place));
+        }
+    }
+
+    /// The object's front write fails: it stops, and what comes after that write is lost as well.
+    fn fail_write(&mut self, target: u64, downtime_us: u64) {
+        let Some(instance) = self.some_instance(target) else {
+            return;
+        };
+        let object = self.instances[instance.0].object;
+        self.journals[slot(object)].pending.clear();
+        self.kill_and_restart(instance, Some(downtime_us));
+    }
+
+    fn break_some_link(&mut self, target: u64, downtime_us: u64) {
+        let breakable: Vec<_> = (0..self.connections.len())
+            .filter(|&index| {
+                let connection = &self.connections[index];
+                connection.up && connection.ends[0] != connection.ends[1]
+            })
+            .collect();
+        if let Some(index) = usize::try_from(target)
+            .ok()
+            .and_then(|target| target.checked_rem(breakable.len()))
+        {
+            self.cut(ConnectionId(breakable[index]), downtime_us);
+        }
+    }
+
+    fn cut(&mut self, connection: ConnectionId, downtime_us: u64) {
+        self.connections[connection.0].blocked_until = self.now + downtime_us;
+        self.break_connection(connection);
+    }
+
+    /// Cuts most of the links of one end.
+    fn isolate(&mut self, end: End, duration_us: u64, permille: u64) {
+        for index in 0..self.connections.len() {
+            let ends = self.connections[index].ends;
+            if ends.contains(&end) && ends[0] != ends[1] && self.random.chance(permille) {
+                self.cut(ConnectionId(index), duration_us);
+            }
+        }
+    }
+
+    fn leave(&mut self, target: u64) {
+        let Some(instance) = self.some_instance(target) else {
+            return;
+        };
+        if self.instances[instance.0].participant.is_active() {
+            self.instances[instance.0].is_leaving = true;
+            self.input(instance, Input::Leave);
+        }
+    }
+}

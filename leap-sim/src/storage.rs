@@ -1,0 +1,87 @@
+//! Simulated durable storage: one journal per object, one log for the coordinator. Both take writes
+//! in order and refuse whoever has been superseded (rule P12).
+
+use std::collections::VecDeque;
+
+use leap_core::{Incarnation, LogRecord, PersistTicket, Version, VersionMetadata};
+
+use crate::{
+    guest::Account,
+    truth::VertexId,
+    world::InstanceId,
+};
+
+/// One durable version of an object.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) metadata: VersionMetadata,
+    pub(crate) account: Account,
+    pub(crate) vertex: VertexId,
+}
+
+/// Something on its way into a journal.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) by: InstanceId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) due: u64,
+    pub(crate) change: Change,
+}
+
+/// What a write does.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Append(PersistTicket, Box<Stored>),
+    /// Drops all versions after this one.
+    Truncate(Version),
+}
+
+/// The durable form of one object.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    /// The newest incarnation that claimed it.
+    pub(crate) owner: Incarnation,
+    /// A committed version with its whole channel state; recovery starts here.
+    pub(crate) checkpoint: Option<Stored>,
+    pub(crate) versions: Vec<Stored>,
+    pub(crate) pending: VecDeque<Write>,
+    pub(crate) slow_until: u64,
+    last_due: u64,
+}
+
+impl Journal {
+    /// Puts a write in line.
+    pub(crate) fn submit(&mut self, mut write: Write) -> u64 {
+        write.due = write.due.max(self.last_due);
+        self.last_due = write.due;
+        let due = write.due;
+        self.pending.push_back(write);
+        due
+    }
+
+    pub(crate) fn take_due(&mut self, now: u64) -> Option<Write> {
+        self.pending.pop_front_if(|write| write.due <= now)
+    }
+
+    /// Drops what lies before the newest complete version up to `committed` (rule P13).
+    pub(crate) fn prune(&mut self, committed: Version) {
+        let newest = self
+            .versions
+            .iter()
+            .rposition(|stored| stored.metadata.complete && stored.metadata.version <= committed);
+        if let Some(index) = newest {
+            self.checkpoint = self.versions.drain(..=index).next_back();
+        }
+    }
+}
+
+/// The coordinator's log.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// The newest coordinator that claimed it.
+    pub(crate) owner: u64,
+    pub(crate) records: Vec<LogRecord>,
+    /// By which coordinator, when due, what.
+    pub(crate) pending: VecDeque<(u64, u64, LogRecord)>,
+    pub(crate) last_due: u64,
+}

@@ -1,0 +1,231 @@
+//! What really happened, as nobody inside the system can know it: every version that ever had content,
+//! what it truly depends on, whether it is durable, and whether it is lost.
+//!
+//! It is recorded from what guests do (payloads carry the vertex that sent them), not from the
+//! protocol's own bookkeeping, so that it can judge that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use leap_core::{Decision, Incarnation, ObjectId, Version, WorldLine};
+
+/// Names a vertex for the whole run; unlike a version number it is never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct VertexId(pub(crate) u32);
+
+impl VertexId {
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct TrueVertex {
+    pub(crate) object: ObjectId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) version: Version,
+    /// World-line in which it was opened.
+    pub(crate) world_line: WorldLine,
+    /// The version of the same object that it continues.
+    pub(crate) previous: Option<VertexId>,
+    /// What was consumed in it.
+    pub(crate) edges: Vec<VertexId>,
+    /// Storage holds it.
+    pub(crate) durable: bool,
+    /// It will never be part of the object again: a crash destroyed it or a decision removed it.
+    pub(crate) lost: bool,
+    /// The decision that removed it, or that removed what it grew from.
+    pub(crate) removed_by: Option<WorldLine>,
+    /// The protocol has called it committed, or something that depends on it.
+    pub(crate) committed: bool,
+    /// Something that depends on it was released to the outside world.
+    pub(crate) released: bool,
+}
+
+/// The true dependency graph.
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    vertices: Vec<TrueVertex>,
+}
+
+impl std::ops::Index<VertexId> for Truth {
+    type Output = TrueVertex;
+
+    fn index(&self, vertex: VertexId) -> &TrueVertex {
+        &self.vertices[vertex.index()]
+    }
+}
+
+/// Recording.
+impl Truth {
+    /// A version gets its first content. A fenced incarnation's work is lost from the start.
+    pub(crate) fn open(
+        &mut self,
+        object: ObjectId,
+        incarnation: Incarnation,
+        version: Version,
+        world_line: WorldLine,
+        previous: Option<VertexId>,
+        fenced: bool,
+    ) -> VertexId {
+        let removed_by = previous.and_then(|previous| self[previous].removed_by);
+        let grows_from_lost = previous.is_some_and(|previous| self[previous].lost);
+        self.vertices.push(TrueVertex {
+            object,
+            incarnation,
+            version,
+            world_line,
+            previous,
+            edges: Vec::new(),
+            durable: false,
+            lost: fenced || grows_from_lost,
+            removed_by,
+            committed: false,
+            released: false,
+        });
+        VertexId(u32::try_from(self.vertices.len() - 1).expect("runs are short"))
+    }
+
+    /// `consumer` depends on `on` from now on.
+    pub(crate) fn depend(&mut self, consumer: VertexId, on: &[VertexId]) {
+        let edges = &mut self.vertices[consumer.index()].edges;
+        for &vertex in on {
+            if vertex != consumer && !edges.contains(&vertex) {
+                edges.push(vertex);
+            }
+        }
+    }
+
+    pub(crate) fn set_durable(&mut self, vertex: VertexId, durable: bool) {
+        self.vertices[vertex.index()].durable = durable;
+    }
+
+    /// `vertices` were called committed, which says the same of their past.
+    pub(crate) fn commit(&mut self, vertices: &[VertexId]) {
+        for vertex in self.past(vertices, |vertex| !vertex.committed) {
+            self.vertices[vertex.index()].committed = true;
+        }
+    }
+
+    /// Something that depends on `vertices` was released.
+    pub(crate) fn release(&mut self, vertices: &[VertexId]) {
+        for vertex in self.past(vertices, |vertex| !vertex.released) {
+            self.vertices[vertex.index()].released = true;
+        }
+    }
+
+    /// Returns whether that is news.
+    pub(crate) fn lose(&mut self, vertex: VertexId) -> bool {
+        !std::mem::replace(&mut self.vertices[vertex.index()].lost, true)
+    }
+
+    /// What a decision removes, and what the failed object's older lives had lost before it. Returns
+    /// what is newly lost.
+    pub(crate) fn remove(&mut self, decision: &Decision) -> Vec<VertexId> {
+        let mut lost = Vec::new();
+        for (index, vertex) in self.vertices.iter_mut().enumerate() {
+            let is_cut = !vertex.lost && decision.removes(vertex.object, vertex.version);
+            let died_with_failed = vertex.lost
+                && vertex.object == decision.failed
+                && vertex.incarnation < decision.incarnation;
+            if (is_cut || died_with_failed) && vertex.removed_by.is_none() {
+                vertex.removed_by = Some(decision.world_line);
+            }
+            if is_cut {
+                vertex.lost = true;
+                lost.push(VertexId(u32::try_from(index).expect("runs are short")));
+            }
+        }
+        lost
+    }
+}
+
+/// Judging.
+impl Truth {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (VertexId, &TrueVertex)> {
+        self.vertices
+            .iter()
+            .enumerate()
+            .map(|(index, vertex)| (VertexId(u32::try_from(index).expect("runs are short")), vertex))
+    }
+
+    /// The causal past of `vertices`, themselves included, as far as `enter` lets the search go.
+    fn past(&self, vertices: &[VertexId], enter: impl Fn(&TrueVertex) -> bool) -> Vec<VertexId> {
+        let mut seen = BTreeSet::new();
+        let mut stack = vertices.to_vec();
+        while let Some(vertex) = stack.pop() {
+            let known = &self[vertex];
+            if enter(known) && seen.insert(vertex) {
+                stack.extend(known.edges.iter().copied().chain(known.previous));
+            }
+        }
+        seen.into_iter().collect()
+    }
+
+    /// A vertex in the past of `vertices` that is not durable, or lost: what keeps them outside of the
+    /// boundary.
+    pub(crate) fn outside(&self, vertices: &[VertexId]) -> Option<VertexId> {
+        // The past of what is committed was looked at when that was claimed.
+        let past = self.past(vertices, |vertex| !vertex.committed || vertex.lost);
+        past.into_iter()
+            .find(|&vertex| self[vertex].lost || !self[vertex].durable)
+    }
+
+    /// For every vertex, whether it is `bad` or depends on one that is, over paths whose inner
+    /// vertices `conduct`.
+    pub(crate) fn tainted(
+        &self,
+        bad: impl Fn(&TrueVertex) -> bool,
+        conduct: impl Fn(&TrueVertex) -> bool,
+    ) -> Vec<bool> {
+        let mut dependents = vec![Vec::new(); self.vertices.len()];
+        for (vertex, known) in self.all() {
+            for on in known.edges.iter().copied().chain(known.previous) {
+                dependents[on.index()].push(vertex);
+            }
+        }
+        let mut tainted = vec![false; self.vertices.len()];
+        let mut stack: Vec<_> = self
+            .all()
+            .filter(|(_, vertex)| bad(vertex))
+            .map(|(vertex, _)| vertex)
+            .collect();
+        while let Some(vertex) = stack.pop() {
+            if std::mem::replace(&mut tainted[vertex.index()], true) {
+                continue;
+            }
+            if bad(&self[vertex]) || conduct(&self[vertex]) {
+                stack.extend(&dependents[vertex.index()]);
+            }
+        }
+        tainted
+    }
+
+    /// The largest closed set of persisted vertices, as the newest version per object.
+    pub(crate) fn boundary(&self) -> BTreeMap<ObjectId, Version> {
+        let outside = self.tainted(|vertex| !vertex.durable || vertex.lost, |_| true);
+        let mut boundary = BTreeMap::new();
+        for (id, vertex) in self.all() {
+            if !outside[id.index()] {
+                let version = boundary.entry(vertex.object).or_default();
+                *version = vertex.version.max(*version);
+            }
+        }
+        boundary
+    }
+
+    pub(crate) fn is_tainted(tainted: &[bool], vertex: VertexId) -> bool {
+        tainted[vertex.index()]
+    }
+
+    /// The durable vertex that is `version` of `object`.
+    pub(crate) fn durable(&self, object: ObjectId, version: Version) -> Option<VertexId> {
+        self.all()
+            .find(|(_, vertex)| {
+                vertex.object == object
+                    && vertex.version == version
+                    && vertex.durable
+                    && !vertex.lost
+            })
+            .map(|(id, _)| id)
+    }
+}

@@ -1,0 +1,445 @@
+//! The world of one run: simulated time, and all that lives in it.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
+
+use leap_core::{ObjectId, PersistTicket, Rules};
+
+use crate::{
+    checker::{Checkers, Fact, Rest, Violation},
+    client::Request,
+    config::{Config, Fault},
+    guest::slot,
+    instance::{Action, Instance},
+    network::{Connection, ConnectionId, Wire},
+    process::Process,
+    random::Random,
+    seat::Seat,
+    storage::{Journal, Log},
+    trace::Trace,
+    truth::{Truth, VertexId},
+};
+
+macro_rules! index {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub(crate) struct $name(pub(crate) usize);
+    };
+}
+
+index!(
+    /// One life of an OS process.
+    ProcessId
+);
+index!(
+    /// One incarnation of an object.
+    InstanceId
+);
+index!(
+    /// One life of the coordinator.
+    SeatId
+);
+index!(
+    /// One sthread.
+    SThreadId
+);
+
+/// What happens at some moment.
+#[derive(Debug, Hash)]
+pub(crate) enum Event {
+    Arrive {
+        connection: ConnectionId,
+        epoch: u32,
+        side: usize,
+        is_late: bool,
+        wire: Box<Wire>,
+    },
+    Connect(ConnectionId),
+    LinkUp {
+        connection: ConnectionId,
+        epoch: u32,
+        side: usize,
+    },
+    FindCoordinator(ProcessId),
+    LeaveCoordinator(ConnectionId),
+    JournalDue(ObjectId),
+    /// The completion of a write that storage took just before it was claimed by the next life.
+    Persisted(InstanceId, PersistTicket),
+    LogDue,
+    /// The same for a record of the log.
+    RecordLogged(SeatId),
+    EndAction(InstanceId, Box<Action>),
+    EndRestore(InstanceId),
+    SealTimer(InstanceId),
+    RetryHeld(InstanceId),
+    Kill {
+        instance: InstanceId,
+        downtime_us: Option<u64>,
+    },
+    StartProcess(usize),
+    StartObject(ObjectId),
+    StartSeat,
+    CrashSeat(SeatId, u64),
+    TryRequest(usize),
+    ArriveRequest(usize, InstanceId),
+    SpawnSThread,
+    StepSThread(ProcessId, SThreadId),
+    Fault(Fault),
+    Heal,
+    CheckRest,
+}
+
+/// An event in line; events of one moment happen in the order in which they were planned.
+#[derive(Debug)]
+struct Planned {
+    key: Reverse<(u64, u64)>,
+    event: Event,
+}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Planned {}
+
+impl PartialOrd for Planned {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Planned {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+/// How often the world looks whether all has come to rest, once faults are over.
+const REST_EVERY_US: u64 = 2_000;
+
+/// When a world that has not come to rest since faults are over is said to hang.
+const PATIENCE_US: u64 = 300_000;
+
+pub(crate) struct World {
+    pub(crate) config: Config,
+    pub(crate) rules: Rules,
+    /// Whether storage refuses superseded writers; off only in the canary of rule P12.
+    pub(crate) is_fencing: bool,
+    pub(crate) random: Random,
+    pub(crate) now: u64,
+    pub(crate) trace: Trace,
+    pub(crate) truth: Truth,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) is_healed: bool,
+
+    pub(crate) processes: Vec<Process>,
+    /// For each place, the process that is there now.
+    pub(crate) places: Vec<Option<ProcessId>>,
+    pub(crate) instances: Vec<Instance>,
+    /// For each object, its newest life.
+    pub(crate) newest: Vec<Option<InstanceId>>,
+    /// Objects that have left and are not back.
+    pub(crate) away: Vec<bool>,
+    pub(crate) seats: Vec<Seat>,
+    pub(crate) crash_while_logging: Option<u64>,
+    pub(crate) connections: Vec<Connection>,
+    pub(crate) journals: Vec<Journal>,
+    pub(crate) log: Log,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) next_output: u64,
+    pub(crate) next_sthread: usize,
+    pub(crate) events: u64,
+
+    checkers: Checkers,
+    planned: BinaryHeap<Planned>,
+    order: u64,
+    at_rest: bool,
+}
+
+impl World {
+    pub(crate) fn new(
+        config: Config,
+        random: Random,
+        rules: Rules,
+        is_fencing: bool,
+        keep_lines: bool,
+    ) -> Self {
+        let objects = config.placement.len();
+        let places = config.placement.iter().max().map_or(0, |&last| last + 1);
+        Self {
+            rules,
+            is_fencing,
+            random,
+            now: 0,
+            trace: Trace::new(keep_lines),
+            truth: Truth::default(),
+            violation: None,
+            is_healed: false,
+            processes: Vec::new(),
+            places: vec![None; places],
+            instances: Vec::new(),
+            newest: vec![None; objects],
+            away: vec![false; objects],
+            seats: Vec::new(),
+            crash_while_logging: None,
+            connections: Vec::new(),
+            journals: (0..objects).map(|_| Journal::default()).collect(),
+            log: Log::default(),
+            requests: Vec::new(),
+            next_output: 0,
+            next_sthread: 0,
+            events: 0,
+            checkers: Checkers::default(),
+            planned: BinaryHeap::new(),
+            order: 0,
+            at_rest: false,
+            config,
+        }
+    }
+
+    /// Runs until everything has come to rest or a rule is violated.
+    pub(crate) fn run(&mut self) {
+        self.plan_all();
+        while self.violation.is_none() && !self.at_rest {
+            let Some(Planned {
+                key: Reverse((at, _)),
+                event,
+            }) = self.planned.pop()
+            else {
+                return self.violate("liveness", "nothing is left to happen".to_owned());
+            };
+            self.now = at;
+            self.events += 1;
+            self.trace.mix(&(at, &event));
+            self.happen(event);
+        }
+    }
+
+    fn plan_all(&mut self) {
+        self.plan(0, Event::StartSeat);
+        for place in 0..self.places.len() {
+            let delay = self.random.below(300);
+            self.plan(delay, Event::StartProcess(place));
+        }
+        self.plan_requests();
+        for _ in 0..self.config.sthreads {
+            let at = self.random.below(self.config.heal_us);
+            self.plan(at, Event::SpawnSThread);
+        }
+        for (at, fault) in self.config.faults.clone() {
+            self.plan(at, Event::Fault(fault));
+        }
+        self.plan(self.config.heal_us, Event::Heal);
+    }
+
+    /// Plans an event for `delay_us` from now.
+    pub(crate) fn plan(&mut self, delay_us: u64, event: Event) {
+        self.order += 1;
+        let key = Reverse((self.now + delay_us, self.order));
+        self.planned.push(Planned { key, event });
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Arrive {
+                connection,
+                epoch,
+                side,
+                is_late,
+                wire,
+            } => self.arrive(connection, epoch, side, is_late, wire),
+            Event::Connect(connection) => self.connect(connection),
+            Event::LinkUp {
+                connection,
+                epoch,
+                side,
+            } => self.link_up(connection, epoch, side),
+            Event::FindCoordinator(process) => self.find_coordinator(process),
+            Event::LeaveCoordinator(connection) => self.leave_coordinator(connection),
+            Event::JournalDue(object) => self.journal_due(object),
+            Event::Persisted(instance, ticket) => self.persisted(instance, ticket),
+            Event::LogDue => self.log_due(),
+            Event::RecordLogged(seat) => self.record_logged(seat),
+            Event::EndAction(instance, action) => self.end_action(instance, &action),
+            Event::EndRestore(instance) => self.end_restore(instance),
+            Event::SealTimer(instance) => self.seal_timer(instance),
+            Event::RetryHeld(instance) => self.pump(instance),
+            Event::Kill {
+                instance,
+                downtime_us,
+            } => self.kill_and_restart(instance, downtime_us),
+            Event::StartProcess(place) => self.start_process(place),
+            Event::StartObject(object) => self.start_object(object),
+            Event::StartSeat => self.start_seat(),
+            Event::CrashSeat(seat, downtime_us) => self.crash_seat(seat, downtime_us),
+            Event::TryRequest(request) => self.try_request(request),
+            Event::ArriveRequest(request, instance) => self.arrive_request(request, instance),
+            Event::SpawnSThread => self.spawn_sthread(),
+            Event::StepSThread(process, sthread) => self.step_sthread(process, sthread),
+            Event::Fault(fault) => self.strike(fault),
+            Event::Heal => self.heal(),
+            Event::CheckRest => self.check_rest(),
+        }
+    }
+}
+
+/// Judging.
+impl World {
+    /// Lets the checkers judge a fact.
+    pub(crate) fn observe(&mut self, fact: &Fact<'_>) {
+        if self.violation.is_none() {
+            self.violation = self.checkers.observe(&self.truth, fact).err();
+        }
+    }
+
+    pub(crate) fn violate(&mut self, checker: &'static str, reason: String) {
+        self.violation.get_or_insert(Violation { checker, reason });
+    }
+
+    pub(crate) fn say(&mut self, line: std::fmt::Arguments<'_>) {
+        self.trace.line(self.now, line);
+    }
+
+    /// These vertices are gone for good.
+    pub(crate) fn lose(&mut self, vertices: impl IntoIterator<Item = VertexId>) {
+        for vertex in vertices {
+            if self.truth.lose(vertex) {
+                self.observe(&Fact::Lost { vertex });
+            }
+        }
+    }
+
+    /// The outside world learns something that depends on these.
+    pub(crate) fn release(&mut self, depends_on: &[VertexId]) {
+        self.observe(&Fact::Released { depends_on });
+        self.truth.release(depends_on);
+    }
+}
+
+/// The end of all faults.
+impl World {
+    fn heal(&mut self) {
+        self.say(format_args!("all faults stop"));
+        self.is_healed = true;
+        self.crash_while_logging = None;
+        for journal in &mut self.journals {
+            journal.slow_until = 0;
+        }
+        for connection in &mut self.connections {
+            connection.blocked_until = 0;
+        }
+        self.plan(REST_EVERY_US, Event::CheckRest);
+    }
+
+    fn check_rest(&mut self) {
+        let unrest = self.unrest();
+        if let Some(reason) = unrest {
+            if self.now > self.config.heal_us + PATIENCE_US {
+                self.violate("liveness", reason);
+            }
+            self.plan(REST_EVERY_US, Event::CheckRest);
+            return;
+        }
+        let rest = self.rest();
+        self.observe(&Fact::Converged(&rest));
+        self.at_rest = true;
+    }
+
+    /// What keeps the world from being at rest.
+    fn unrest(&self) -> Option<String> {
+        if let Some(request) = self.requests.iter().position(|request| !request.answered) {
+            return Some(format!("request {request} is not answered"));
+        }
+        let seat = self.seats.last().filter(|seat| seat.is_alive);
+        let Some(seat) = seat else {
+            return Some("there is no coordinator".to_owned());
+        };
+        let Some(boundary) = seat.coordinator.boundary() else {
+            return Some("the coordinator does not know the boundary".to_owned());
+        };
+        let waiting_for = seat.coordinator.waiting_for();
+        if !waiting_for.is_empty() {
+            return Some(format!("the coordinator waits for {waiting_for:?}"));
+        }
+        for (index, newest) in self.newest.iter().enumerate() {
+            let Some(newest) = newest.filter(|_| !self.away[index]) else {
+                return Some(format!("o{index} is not there"));
+            };
+            let instance = &self.instances[newest.0];
+            let told = boundary.get(&instance.object).copied().unwrap_or_default();
+            let unrest = instance
+                .unrest(seat.coordinator.world_line())
+                .or_else(|| {
+                    (told != instance.participant.latest())
+                        .then(|| format!("the boundary is at {told:?}"))
+                });
+            if let Some(unrest) = unrest {
+                return Some(format!("o{index}: {unrest}"));
+            }
+        }
+        let zombie = self
+            .instances
+            .iter()
+            .find(|instance| instance.is_alive && instance.is_superseded);
+        if let Some(zombie) = zombie {
+            return Some(format!("{:?} lives on, superseded", zombie.id));
+        }
+        let sthread = self
+            .processes
+            .iter()
+            .find(|process| process.is_alive && !process.sthreads.is_empty());
+        sthread.map(|process| format!("sthreads wait: {:?}", process.sthreads))
+    }
+
+    fn rest(&self) -> Rest {
+        let accounts: BTreeMap<ObjectId, _> = self
+            .newest
+            .iter()
+            .flatten()
+            .map(|id| &self.instances[id.0])
+            .map(|instance| (instance.object, instance))
+            .collect();
+        let mut rest = Rest {
+            tokens: accounts
+                .values()
+                .map(|instance| instance.account.balance)
+                .sum(),
+            tokens_at_start: 0,
+            graph: self
+                .seats
+                .last()
+                .map_or(0, |seat| seat.coordinator.uncommitted()),
+            ..Rest::default()
+        };
+        for (number, request) in self.requests.iter().enumerate() {
+            let number = u32::try_from(number).expect("runs are short");
+            let found = accounts
+                .values()
+                .filter(|instance| instance.account.requests.contains(&number));
+            rest.requests
+                .push((number, request.answered, found.count()));
+        }
+        for (&from, sender) in &accounts {
+            for (&to, receiver) in &accounts {
+                let sent = sender.account.sent[slot(to)];
+                let received = receiver.account.received[slot(from)];
+                rest.channels.push((from, to, sent, received));
+            }
+        }
+        for (&object, instance) in &accounts {
+            let journal = &self.journals[slot(object)];
+            let allowed = usize::try_from(self.config.checkpoint_every).expect("small") + 1;
+            let stored = journal.versions.len();
+            rest.stored.push((object, stored, allowed));
+            let participant = &instance.participant;
+            rest.kept
+                .push((object, participant.unacknowledged(), participant.held()));
+        }
+        rest
+    }
+}
