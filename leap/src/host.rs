@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::coordinator::{self, CoordinatorError, CoordinatorHandle};
 use crate::journaled::Journaled;
 use crate::links::{Links, PROTOCOL, Pause};
-use crate::object::{self, Event, Object, OutputLost, Protocol, SealPolicy, Shared};
+use crate::object::{self, Event, Object, Protocol, SealPolicy, Shared};
 use crate::observation::{Observation, Stopped};
 use crate::service::{CallError, Service};
 use crate::state_object::{StateError, StateObject};
@@ -25,10 +25,6 @@ use crate::transport::{
     CallHandler, Connection, DirectoryEntry, Frame, HostId, Listener, Network, Purpose, Services,
     TransportError, proto,
 };
-
-/// How often a call is done again because what it depended on was rolled back, before the caller is
-/// asked to try again.
-const CALL_ATTEMPTS: usize = 16;
 
 /// How the objects of a host run unless they are given something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -213,22 +209,7 @@ impl<S: Service> Hosted for Object<Journaled<S>> {
     }
 
     fn call<'a>(&'a self, method: &'a str, body: Bytes) -> BoxFuture<'a, Result<Bytes, CallError>> {
-        Box::pin(async move {
-            for _ in 0..CALL_ATTEMPTS {
-                let done = self.change(|action| {
-                    let reply = S::call(action, method, &body);
-                    (reply, action.output())
-                });
-                let (reply, output) = done.await.map_err(|why| self.unavailable(&why))?;
-                match output.await {
-                    Ok(()) => return reply,
-                    // Nobody has seen anything of it: doing it again is doing it once.
-                    Err(OutputLost::RolledBack(_)) => {}
-                    Err(lost @ OutputLost::Stopped) => return Err(self.unavailable(&lost)),
-                }
-            }
-            Err(self.unavailable(&"it was rolled back again and again"))
-        })
+        Box::pin(S::answer(self, method, body))
     }
 }
 

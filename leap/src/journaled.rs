@@ -23,9 +23,9 @@ use leap_core::{Incarnation, ObjectId, Version, VersionMetadata};
 use leap_store::{Journal, Recovered, Store};
 use parking_lot::Mutex;
 
-use crate::object::{ActionContext, Object, Output};
+use crate::object::{ActionContext, Object, Output, OutputLost};
 use crate::observation::Stopped;
-use crate::service::{Envelope, Machine, Service};
+use crate::service::{CallError, Envelope, Machine, Service};
 use crate::state_object::{PersistDone, StateError, StateObject, StoredVersions};
 use crate::sthread::SThread;
 
@@ -35,6 +35,10 @@ const FORMAT: u8 = 1;
 /// size: then recovery time does not grow with history, and checkpoints cost at most as much as the
 /// journal.
 const CHECKPOINT_BYTES: usize = 1 << 20;
+
+/// How often something for the outside world is done again because what it depended on was rolled
+/// back, before the caller is asked to try again.
+const RELEASE_ATTEMPTS: usize = 16;
 
 /// A [`Machine`] that keeps its changes in a journal. See the [module documentation](self).
 pub struct Journaled<M: Machine> {
@@ -236,6 +240,44 @@ impl<S: Service> Object<Journaled<S>> {
     /// [`Stopped`] if the object has stopped.
     pub async fn view<R>(&self, view: impl FnOnce(&S) -> R) -> Result<(R, SThread), Stopped> {
         self.read(|journaled| journaled.view(view)).await
+    }
+
+    /// Runs an action for the outside world: its result comes when all it depends on is inside the
+    /// boundary (rule P8). If that was rolled back, nobody has seen anything of it, and it runs again.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Unavailable`] if the object has stopped, [`CallError::InDoubt`] if it stopped in the
+    /// middle: its next life may or may not have the change.
+    pub async fn change_released<R>(&self, mut change: impl FnMut(&mut Action<'_, S>) -> R) -> Result<R, CallError> {
+        for _ in 0..RELEASE_ATTEMPTS {
+            let done = self.change(|action| (change(action), action.output())).await;
+            let (result, output) = done.map_err(|why| self.unavailable(&why))?;
+            match output.await {
+                Ok(()) => return Ok(result),
+                Err(OutputLost::RolledBack(_)) => {}
+                Err(lost @ OutputLost::Stopped) => {
+                    return Err(CallError::InDoubt { object: self.name().to_owned(), reason: lost.to_string() });
+                }
+            }
+        }
+        Err(self.unavailable(&"it was rolled back again and again"))
+    }
+
+    /// Looks at the machine for the outside world: what was seen comes when it is inside the boundary
+    /// (rule P8).
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Unavailable`] if the object has stopped.
+    pub async fn view_released<R>(&self, mut view: impl FnMut(&S) -> R) -> Result<R, CallError> {
+        for _ in 0..RELEASE_ATTEMPTS {
+            let (seen, mut sthread) = self.view(&mut view).await.map_err(|why| self.unavailable(&why))?;
+            if sthread.barrier().await.is_ok() {
+                return Ok(seen);
+            }
+        }
+        Err(self.unavailable(&"it was rolled back again and again"))
     }
 }
 

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use leap_core::ObjectId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::journaled::Action;
+use crate::journaled::{Action, Journaled};
+use crate::object::Object;
 
 /// A deterministic state that changes only by applying recorded changes.
 ///
@@ -37,6 +38,22 @@ pub trait Service: Machine {
         let _ = action;
         tracing::warn!(%from, call, ?reply, "nobody waits for this reply");
     }
+
+    /// Answers a call from outside. By default runs [`Service::call`] as an action and waits until its
+    /// result may be known (rule P8). A service whose handler only looks, or answers later than its
+    /// action ends, says so here; whatever it gives must be released ([`Object::view_released`],
+    /// [`Action::output`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::call`]; [`CallError::Unavailable`] if the object has stopped.
+    fn answer(
+        object: &Object<Journaled<Self>>,
+        method: &str,
+        body: Bytes,
+    ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
+        async move { object.change_released(|action| Self::call(action, method, &body)).await? }
+    }
 }
 
 /// Why a call has no result.
@@ -62,7 +79,7 @@ pub enum CallError {
         /// The object's name.
         object: String,
     },
-    /// The object cannot answer now; try again.
+    /// The object cannot answer now, and nothing has happened: try again.
     #[error("{object:?} is not available: {reason}")]
     Unavailable {
         /// The object's name.
@@ -78,6 +95,61 @@ pub enum CallError {
         /// What is wrong.
         reason: String,
     },
+    /// No node could be reached, and nothing has happened: try again.
+    #[error("the node at {address} cannot be reached: {reason}")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The call may or may not have happened: the answer was lost. Try again with the same idempotency
+    /// key, if the call had one, or find out.
+    #[error("nobody knows whether {object:?} executed the call: {reason}")]
+    InDoubt {
+        /// The object's name.
+        object: String,
+        /// What happened to the answer.
+        reason: String,
+    },
+    /// No answer in time; the call may or may not have happened, or still happen.
+    #[error("{object:?} did not answer within {waited_ms} ms")]
+    Timeout {
+        /// The object's name.
+        object: String,
+        /// How long was waited, in milliseconds.
+        waited_ms: u64,
+    },
+    /// The handler panicked. Whatever it did is thrown away; it would fail again.
+    #[error("{method:?} failed: {reason}")]
+    Failed {
+        /// The handler's name.
+        method: String,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl CallError {
+    /// Whether the call may have been executed all the same. If not, calling again is safe; if so, only
+    /// with the idempotency key that the call had.
+    ///
+    /// ```
+    /// use leap::CallError;
+    /// let lost = CallError::InDoubt { object: "hotel".into(), reason: "connection lost".into() };
+    /// assert!(lost.may_have_happened());
+    /// let early = CallError::Unavailable { object: "hotel".into(), reason: "it is restored".into() };
+    /// assert!(!early.may_have_happened());
+    /// ```
+    pub fn may_have_happened(&self) -> bool {
+        matches!(self, Self::InDoubt { .. } | Self::Timeout { .. } | Self::BadReply { .. })
+    }
+
+    /// Whether the same call may succeed a little later.
+    pub fn is_temporary(&self) -> bool {
+        use CallError::{InDoubt, Timeout, Unavailable, Unreachable};
+        matches!(self, Unavailable { .. } | Unreachable { .. } | InDoubt { .. } | Timeout { .. })
+    }
 }
 
 /// What travels on channels between services.
@@ -115,7 +187,7 @@ pub fn decode_request<T: DeserializeOwned>(method: &str, body: &[u8]) -> Result<
 ///
 /// If the type cannot be written as JSON, such as a map whose keys are not strings: a mistake in the
 /// type's definition.
-pub fn encode_value<T: Serialize>(value: &T) -> Bytes {
+pub fn encode_value<T: Serialize + ?Sized>(value: &T) -> Bytes {
     serde_json::to_vec(value).expect("requests and results can be written as JSON").into()
 }
 
