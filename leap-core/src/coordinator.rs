@@ -291,23 +291,21 @@ impl Coordinator {
     }
 
     fn handle_join(&mut self, object: ObjectId, joiner: Joiner) {
-        let is_admitted = self
-            .members
-            .get(&object)
-            .is_some_and(|member| member.is_present(joiner.incarnation));
+        let incarnation = joiner.incarnation;
+        if let Some(member) = self.members.get(&object)
+            && member.incarnation == incarnation
+            && !self.joiners.contains_key(&object)
+        {
+            // It was admitted or has left before.
+            if member.is_present(incarnation) {
+                self.admit_again(object, joiner);
+            }
+            return;
+        }
         self.joiners.insert(object, joiner);
-        match &mut self.phase {
-            // Its admission was lost on the way, and we wait for it to answer or to enter.
-            Phase::Gathering { waiting, .. } | Phase::Announcing { waiting }
-                if is_admitted && waiting.contains(&object) =>
-            {
-                self.admit(object);
-            }
+        if let Phase::Gathering { waiting, .. } | Phase::Announcing { waiting } = &mut self.phase {
             // Whatever the old life would have answered is lost with it.
-            Phase::Gathering { waiting, .. } | Phase::Announcing { waiting } => {
-                waiting.remove(&object);
-            }
-            Phase::Steady | Phase::Logging => {}
+            waiting.remove(&object);
         }
         self.proceed();
     }
@@ -495,6 +493,21 @@ impl Coordinator {
             );
         }
         self.learn([(object, &fragment)]);
+        self.tell_admission(object, incarnation, keep);
+    }
+
+    /// Either its admission was lost on the way, or this question is a late copy from an old link and
+    /// the object lives and has perhaps committed more since. So it is not taken for a joiner: a gather
+    /// still waits for its report, and what it would lose by starting again is no loss.
+    fn admit_again(&mut self, object: ObjectId, joiner: Joiner) {
+        let incarnation = joiner.incarnation;
+        let keep = newest(&self.surviving(object, joiner.fragment));
+        if keep >= self.graph.committed(object) {
+            self.tell_admission(object, incarnation, keep);
+        }
+    }
+
+    fn tell_admission(&mut self, object: ObjectId, incarnation: Incarnation, keep: Version) {
         let message = ToParticipant::Admit {
             incarnation,
             world_line: self.world_line(),

@@ -288,15 +288,17 @@ impl Participant {
     }
 
     /// What is consumed during a gather would be missing from its answer; what is consumed by an
-    /// object that leaves would find no action to run in.
+    /// object that leaves would find no action to run in; what is consumed before the coordinator's
+    /// deferred messages are handled would be an action that runs under them (rule P1).
     fn may_consume(&self) -> bool {
-        matches!(
+        let is_free = matches!(
             self.phase,
             Phase::Active {
                 frozen: None,
                 leaving: false
             }
-        )
+        );
+        is_free && self.deferred.is_empty()
     }
 
     /// The version that actions run in.
@@ -613,7 +615,7 @@ impl Participant {
         self.enter(world_line);
         while self.is_active() {
             let Some(message) = self.deferred.pop_front() else {
-                break;
+                return self.deliver_all();
             };
             self.handle_coordinator(message);
         }
