@@ -25,6 +25,8 @@ pub(crate) struct Seat {
     /// Whose messages have come.
     heard: BTreeSet<ObjectId>,
     messages: u64,
+    /// Who belonged to the cluster when it began.
+    members: BTreeSet<ObjectId>,
 }
 
 /// Later links have higher numbers, so a late message cannot lead back to an old one.
@@ -48,6 +50,7 @@ impl World {
             hosts: BTreeMap::new(),
             heard: BTreeSet::new(),
             messages: 0,
+            members: self.members(),
         });
         self.obey_seat(id);
         for connection in 0..self.connections.len() {
@@ -281,8 +284,9 @@ impl World {
             .iter()
             .filter_map(|(&object, &version)| self.truth.durable(object, version))
             .collect();
-        let members = self.members();
-        let (term, heard) = (self.seats[id.0].term, self.seats[id.0].heard.clone());
+        let seat = &self.seats[id.0];
+        let (members, heard) = (seat.members.clone(), seat.heard.clone());
+        let term = seat.term;
         self.observe(&Fact::Published {
             term,
             boundary,
