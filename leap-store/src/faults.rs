@@ -25,6 +25,8 @@ pub enum Operation {
     Delete,
     /// Reading a file or an object.
     Read,
+    /// Locking a directory.
+    Lock,
     /// Hearing that a conditional put of an object took effect, which it did.
     Answer,
 }

@@ -318,7 +318,13 @@ impl Shared {
         let Some((base, images)) = self.superfluous(version) else {
             return Ok(());
         };
-        self.medium.prune(base, &images).await?;
+        if let Err(error) = self.medium.prune(base, &images).await {
+            if error.is_fenced() {
+                self.medium.queue().fail(&poisoning(error));
+                return self.medium.queue().last_ticket().map(drop);
+            }
+            return Err(error.into());
+        }
         self.medium.queue().with_checkpoints(|checkpoints| {
             checkpoints
                 .live

@@ -13,9 +13,9 @@
 //!
 //! # Why an older incarnation can do no harm (rule P12)
 //!
-//! A claim (1) creates the claim file of the next incarnation, durably and exclusively, (2) reads the older segments,
-//! (3) writes a first segment of its own that says durably how much of them it adopted, and (4) looks whether it is
-//! still the newest. A writer syncs a batch, then looks whether it is still the newest, and only then acknowledges.
+//! A claim (1) creates the claim file of the next incarnation, durably (under a lock, so each number is made once),
+//! (2) reads the older segments, (3) writes a first segment of its own that says durably how much of them it adopted,
+//! and (4) looks whether it is still the newest. A writer syncs a batch, then looks whether it is still the newest, and only then acknowledges.
 //!
 //! - If the writer's look finds no newer claim, any newer claim is made after it, hence after the sync, and so is that
 //!   claim's read: it sees the batch. *What is acknowledged is never lost to a claim.*
@@ -47,9 +47,9 @@ pub use register::DirectoryLock;
 pub(crate) use register::LocalRegister;
 use timer::Timer;
 
-/// How often a claim starts to read anew when files vanish under it. The one that deletes them is shut out already and
-/// can be in the middle of one prune at most.
-const READ_ATTEMPTS: u32 = 8;
+/// How often a claim reads when files vanish under it. The incarnation that deletes them is shut out already and can be in
+/// the middle of one prune at most.
+const READ_ATTEMPTS: u32 = 4;
 
 #[derive(Clone)]
 pub(crate) struct Local {

@@ -96,7 +96,9 @@ pub(crate) fn encode<'a>(
     out: &mut Vec<u8>,
 ) {
     encode_with(place, out, |out| {
-        entries.into_iter().for_each(|entry| entry.encode(out))
+        for entry in entries {
+            entry.encode(out);
+        }
     });
 }
 

@@ -57,31 +57,32 @@ pub(super) fn newest(names: &[String]) -> Option<u64> {
     claims.max()
 }
 
-/// Makes the next incarnation's claim file, durably. Of several claimers exactly one makes each.
+/// Makes the next incarnation's claim file, durably.
+///
+/// The lock makes listing and creating one step: a claimer with an old list could otherwise make a number again that was
+/// claimed, overtaken and deleted meanwhile, and [`Writer::check_claim`] relies on that never happening.
 fn own(folder: &Folder) -> Result<u64, StoreError> {
-    loop {
-        let newest = newest(&folder.disk.list(&folder.path)?).unwrap_or(0);
-        match folder.disk.create_new(&folder.claim(newest + 1)) {
-            Ok(_) => {
-                folder.disk.sync_directory(&folder.path)?;
-                return Ok(newest + 1);
-            }
-            Err(StoreError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let _lock = folder.disk.lock_directory(&folder.path)?;
+    let newest = newest(&folder.disk.list(&folder.path)?).unwrap_or(0);
+    folder.disk.create_new(&folder.claim(newest + 1))?;
+    folder.disk.sync_directory(&folder.path)?;
+    Ok(newest + 1)
 }
 
-/// Reads the journal. The incarnation before may still be pruning: what it deletes under our eyes is looked for anew.
+/// Reads the journal. The incarnation before may still be pruning, so what looks damaged is looked at anew: it wrote the
+/// checkpoint that replaces what it deletes before it deletes, so a list made after the deletion has the checkpoint.
 fn read(folder: &Folder) -> Result<(Recovered, Index, Vec<Mark>), StoreError> {
     let mut attempt = 1;
     loop {
         match try_read(folder) {
-            Err(error) if is_missing(&error) && attempt < READ_ATTEMPTS => attempt += 1,
+            Err(error) if may_be_pruning(&error) && attempt < READ_ATTEMPTS => attempt += 1,
             done => return done,
         }
     }
+}
+
+fn may_be_pruning(error: &StoreError) -> bool {
+    is_missing(error) || matches!(error, StoreError::Corrupt { .. })
 }
 
 fn try_read(folder: &Folder) -> Result<(Recovered, Index, Vec<Mark>), StoreError> {

@@ -31,6 +31,7 @@ impl Disk {
                 Operation::Rename => "rename",
                 Operation::SyncDirectory => "sync directory",
                 Operation::Delete => "delete",
+                Operation::Lock => "lock",
                 Operation::Read | Operation::Answer => "read",
             },
             path: path.to_owned(),
@@ -111,6 +112,15 @@ impl Disk {
             parent
         };
         self.sync_directory(parent)
+    }
+
+    /// Waits until no other process or thread has the directory locked; dropping the file unlocks it.
+    pub(crate) fn lock_directory(&self, path: &Path) -> Result<File, StoreError> {
+        self.run(Operation::Lock, path, || {
+            let directory = File::open(path)?;
+            rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive)?;
+            Ok(directory)
+        })
     }
 
     pub(crate) fn read(&self, path: &Path) -> Result<Bytes, StoreError> {

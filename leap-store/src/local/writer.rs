@@ -172,8 +172,9 @@ impl Writer {
 
     /// Fails when a newer incarnation has claimed the name.
     ///
-    /// The order of the two questions matters: a claim deletes older claim files from the oldest to its predecessor. If
-    /// our own file is still there after the next one was found missing, the next one had not been made before either.
+    /// The order of the two questions matters. Claim files are made once, with rising numbers, and deleted from the oldest
+    /// on, the newest never. So if our own is still there after the next one was found missing, the next one cannot have
+    /// been deleted: it had not been made.
     pub(super) fn check_claim(&self) -> Result<(), StoreError> {
         let disk = &self.folder.disk;
         let next = disk.exists(&self.folder.claim(self.incarnation + 1))?;

@@ -242,9 +242,9 @@ async fn damage_to_what_was_sealed_is_an_error() -> Result<()> {
         }
     }
     // Only the beginning can be missing by right, and only up to a checkpoint.
-    for missing in 0..sealed.len() - 1 {
+    for missing in &sealed[..sealed.len() - 1] {
         let mut damaged = image.clone();
-        damaged.remove(sealed[missing]);
+        damaged.remove(*missing);
         match claim(restore(&damaged)?.path()).await? {
             Err(StoreError::Corrupt { .. }) => {}
             Err(error) => return Err(error.into()),
