@@ -77,6 +77,8 @@ pub(crate) enum Fact<'a> {
         version: Version,
         vertex: Option<VertexId>,
     },
+    /// The coordinator's next life begins; an older one may live on.
+    CoordinatorBegan { term: u64 },
     /// A coordinator tells the boundary, all of it or its advance.
     Published {
         term: u64,
@@ -89,13 +91,10 @@ pub(crate) enum Fact<'a> {
     Quiet {
         boundary: &'a BTreeMap<ObjectId, Version>,
     },
-    /// A coordinator asks for this to be logged.
-    Logging { record: &'a LogRecord },
     /// A record is durable.
     Logged { record: &'a LogRecord },
-    /// A life of an object began, replacing one that did not leave (`failed`) or none.
+    /// A life of an object began; `failed` if there was one before.
     Started { object: ObjectId, failed: bool },
-    /// Storage belongs to a newer life from now on.
     /// A participant begins to live in a world-line.
     Entered {
         object: ObjectId,

@@ -88,11 +88,4 @@ impl Connection {
             tails: Vec::new(),
         }
     }
-
-    pub(crate) fn other(&self, end: End) -> End {
-        match self.ends {
-            [a, b] if a == end => b,
-            [a, _] => a,
-        }
-    }
 }

@@ -39,6 +39,7 @@ impl World {
         let id = SeatId(self.seats.len());
         let term = id.0 as u64 + 1;
         self.claim_log(term);
+        self.observe(&Fact::CoordinatorBegan { term });
         self.say(format_args!("{id:?} begins"));
         let records = self.log.records.clone();
         let coordinator = Coordinator::recover(term, records).with_rules(self.rules);
@@ -225,7 +226,6 @@ impl World {
 /// The log.
 impl World {
     fn append_record(&mut self, id: SeatId, record: LogRecord) {
-        self.observe(&Fact::Logging { record: &record });
         let term = self.seats[id.0].term;
         if term < self.log.owner && self.is_fencing {
             // Refused. It learns so and gives up.

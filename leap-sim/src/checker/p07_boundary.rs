@@ -10,7 +10,7 @@ use crate::truth::{Truth, VertexId};
 /// Judges every claim that something is committed, and now and then whether all that could be is.
 #[derive(Default)]
 pub(super) struct Boundary {
-    /// The largest boundary that each coordinator told.
+    /// The largest boundary that each coordinator, and those before it until it began, told.
     told: BTreeMap<u64, BTreeMap<ObjectId, Version>>,
 }
 
@@ -26,6 +26,15 @@ impl Checker for Boundary {
                 version,
                 vertex,
             } => is_inside(truth, *object, *version, *vertex),
+            Fact::CoordinatorBegan { term } => {
+                let mut largest = BTreeMap::new();
+                for (&object, &version) in self.told.values().flatten() {
+                    let told = largest.entry(object).or_insert(version);
+                    *told = version.max(*told);
+                }
+                self.told.insert(*term, largest);
+                Ok(())
+            }
             Fact::Published {
                 term,
                 boundary,
@@ -58,11 +67,6 @@ impl Boundary {
     ) -> Result<(), String> {
         if boundary.is_empty() {
             return Ok(());
-        }
-        if !self.told.contains_key(&term) {
-            let earlier = self.told.range(..term).next_back();
-            let earlier = earlier.map(|(_, told)| told.clone()).unwrap_or_default();
-            self.told.insert(term, earlier);
         }
         let told = self.told.entry(term).or_default();
         for (&object, &version) in boundary {
