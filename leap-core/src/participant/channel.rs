@@ -237,6 +237,8 @@ impl Channel {
     pub(super) fn commit(&mut self, mark: Mark) -> Option<Seq> {
         let before = self.committed.in_next;
         self.committed = mark;
+        // Held for a later world-line, which will not undo what is committed: a duplicate after all.
+        self.held = self.held.split_off(&mark.in_next);
         self.forget();
         Some(mark.in_next).filter(|&after| after > before)
     }
