@@ -1,0 +1,255 @@
+//! The engine: what is registered, the handle, and the task that runs instances.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use leap::{Host, Journaled, LifePhase, Object, ObjectOptions, StateError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::to_raw_value;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::clock::Clock;
+use super::context::WorkflowContext;
+use super::error::{EngineError, WorkflowError};
+use super::instances::{InstanceActions as _, InstanceStatus, Instances, Job, StartRequest, result};
+use super::run::Run;
+
+/// How many finished instances are kept unless the builder says otherwise.
+const KEEP_FINISHED: usize = 10_000;
+
+/// A registered function, with encoded input and result.
+#[derive(Clone)]
+pub(super) struct Workflow(
+    Arc<dyn Fn(WorkflowContext, Bytes) -> BoxFuture<'static, Result<Bytes, WorkflowError>> + Send + Sync>,
+);
+
+impl Workflow {
+    fn new<I, R, F, W>(workflow: F) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        R: Serialize + 'static,
+        F: Fn(WorkflowContext, I) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<R, WorkflowError>> + Send + 'static,
+    {
+        let workflow = Arc::new(workflow);
+        Self(Arc::new(move |context, input| {
+            let workflow = workflow.clone();
+            Box::pin(async move {
+                let input = serde_json::from_slice(&input);
+                let input = input.map_err(|error| WorkflowError::ill_typed("the input", error))?;
+                let result = workflow(context, input).await?;
+                Ok(leap::encode_value(&result))
+            })
+        }))
+    }
+
+    pub(super) fn begin(
+        &self,
+        context: WorkflowContext,
+        input: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, WorkflowError>> {
+        (self.0)(context, input)
+    }
+}
+
+/// What the builder was told.
+pub(super) struct Rules {
+    workflows: HashMap<String, Workflow>,
+    pub(super) keep_finished: usize,
+    pub(super) clock: Clock,
+}
+
+impl Rules {
+    pub(super) fn knows(&self, workflow: &str) -> bool {
+        self.workflows.contains_key(workflow)
+    }
+}
+
+/// An engine that is about to start; see [`Engine::builder`].
+#[must_use = "a builder does nothing until it is started"]
+pub struct EngineBuilder {
+    rules: Rules,
+}
+
+impl EngineBuilder {
+    /// Makes `workflow` known as `name`. The name is on record: instances that run when the engine
+    /// starts again go on with whatever is registered under it then. Those of a name that is not
+    /// registered wait until it is.
+    pub fn register<I, R, F, W>(mut self, name: &str, workflow: F) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        R: Serialize + 'static,
+        F: Fn(WorkflowContext, I) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<R, WorkflowError>> + Send + 'static,
+    {
+        self.rules.workflows.insert(name.to_owned(), Workflow::new(workflow));
+        self
+    }
+
+    /// How many finished instances are kept, so that a second start or a question after the result
+    /// finds them; 10,000 unless set. Keep at least as many as can finish between two attempts of
+    /// one caller: an instance that is forgotten can be started again.
+    pub fn keep_finished(mut self, count: usize) -> Self {
+        self.rules.keep_finished = count;
+        self
+    }
+
+    /// What time it is for [`WorkflowContext::sleep`], in milliseconds since 1970. Unless set, the wall
+    /// clock at the start of the process, carried on by the runtime's clock.
+    pub fn clock(mut self, now_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.rules.clock = Clock::new(now_ms);
+        self
+    }
+
+    /// Hosts the engine as the object called `name`, and runs what is unfinished. It is brought back
+    /// when its storage fails and recovers.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError`] if its storage cannot be read.
+    pub async fn start(self, host: &Host, name: &str, options: ObjectOptions) -> Result<Engine, StateError> {
+        let rules = Arc::new(self.rules);
+        let (current, object) = watch::channel(None);
+        let started = move |object: Object<Journaled<Instances>>| {
+            tokio::spawn(attend(rules.clone(), object.clone()));
+            current.send_replace(Some(object));
+        };
+        host.supervise(name, options, started).await?;
+        Ok(Engine { object })
+    }
+}
+
+/// A hosted workflow engine. Clones are the same engine. It lives as long as its host does.
+///
+/// All that it answers is for the outside world: it comes when it can never be lost (rule P8). See the
+/// [module](super) for an example.
+#[derive(Clone)]
+pub struct Engine {
+    object: watch::Receiver<Option<Object<Journaled<Instances>>>>,
+}
+
+impl Engine {
+    /// An engine with nothing registered.
+    pub fn builder() -> EngineBuilder {
+        let rules = Rules { workflows: HashMap::new(), keep_finished: KEEP_FINISHED, clock: Clock::default() };
+        EngineBuilder { rules }
+    }
+
+    /// The engine as a state object, in its present life.
+    pub fn object(&self) -> Object<Journaled<Instances>> {
+        self.object.borrow().clone().expect("set before there is an engine")
+    }
+
+    /// Starts an instance called `id`; returns when the start can never be lost. Starting again with the
+    /// same id, workflow and input does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::UnknownWorkflow`], [`EngineError::Conflict`], [`EngineError::Call`].
+    pub async fn start(&self, workflow: &str, id: &str, input: &impl Serialize) -> Result<(), EngineError> {
+        let request = request(workflow, id, input);
+        self.object().change_released(|action| action.start(&request)).await?.map(|_| ())
+    }
+
+    /// Starts an instance called `id`, or finds the one that was started before, and waits for its result.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::start`]; [`EngineError::Workflow`] if it fails.
+    pub async fn run<R: DeserializeOwned>(
+        &self,
+        workflow: &str,
+        id: &str,
+        input: &impl Serialize,
+    ) -> Result<R, EngineError> {
+        let request = request(workflow, id, input);
+        decode(id, &result(&self.object(), |action| action.start(&request)).await?)
+    }
+
+    /// Waits for the result of an instance.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`], [`EngineError::Workflow`] if it fails, [`EngineError::Call`].
+    pub async fn result<R: DeserializeOwned>(&self, id: &str) -> Result<R, EngineError> {
+        let find = |action: &mut leap::Action<'_, Instances>| action.number_of(id);
+        decode(id, &result(&self.object(), find).await?)
+    }
+
+    /// How far an instance is.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`], [`EngineError::Call`].
+    pub async fn status(&self, id: &str) -> Result<InstanceStatus, EngineError> {
+        self.object().view_released(|instances| instances.status(id)).await?
+    }
+
+    /// Up to `limit` instances (1000 at most) in the order of their ids, after the one called `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Call`].
+    pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<InstanceStatus>, EngineError> {
+        Ok(self.object().view_released(|instances| instances.list(after, limit)).await?)
+    }
+
+    /// Asks an instance to end early: steps that it waits for, and those that it asks for from now on,
+    /// fail with [`WorkflowError::Cancelled`], until it gives up and compensates. An effect's running
+    /// attempt is not interrupted. One that has finished is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`], [`EngineError::Call`].
+    pub async fn cancel(&self, id: &str) -> Result<(), EngineError> {
+        self.object().change_released(|action| action.cancel(id)).await?
+    }
+}
+
+fn request(workflow: &str, id: &str, input: &impl Serialize) -> StartRequest {
+    let input = to_raw_value(input).expect("inputs can be written as JSON");
+    StartRequest { workflow: workflow.to_owned(), id: id.to_owned(), input }
+}
+
+fn decode<R: DeserializeOwned>(id: &str, result: &[u8]) -> Result<R, EngineError> {
+    serde_json::from_slice(result)
+        .map_err(|error| EngineError::BadResult { id: id.to_owned(), reason: error.to_string() })
+}
+
+/// Runs the instances of one life of the engine: for each generation of the state, those that are
+/// unfinished in it and those that are started.
+async fn attend(rules: Arc<Rules>, object: Object<Journaled<Instances>>) {
+    let mut life = object.life();
+    let mut runs = JoinSet::new();
+    while object.ready().await.is_ok() {
+        let (sender, mut jobs) = mpsc::unbounded_channel();
+        let attached = object.change(|action| (action.context().generation(), action.attach(&rules, sender)));
+        let Ok((generation, unfinished)) = attached.await else { break };
+        let start = |runs: &mut JoinSet<()>, job: Job| match rules.workflows.get(&job.workflow).cloned() {
+            Some(workflow) => {
+                runs.spawn(Run::execute(object.clone(), rules.clone(), generation, job, workflow));
+            }
+            None => {
+                let Job { workflow, id, .. } = job;
+                tracing::warn!(workflow, id, "an instance waits for its workflow to be registered");
+            }
+        };
+        unfinished.into_iter().for_each(|job| start(&mut runs, job));
+        let is_over = |life: &leap::Life| life.generation != generation || matches!(life.phase, LifePhase::Stopped(_));
+        loop {
+            tokio::select! {
+                Some(job) = jobs.recv() => start(&mut runs, job),
+                Some(ended) = runs.join_next() => if let Err(error) = ended {
+                    tracing::error!(%error, "running a workflow failed");
+                },
+                () = async { drop(life.wait_for(is_over).await) } => break,
+            }
+        }
+        // None of the old ones may be left when the new ones begin.
+        runs.shutdown().await;
+    }
+}
