@@ -1,2 +1,39 @@
-//! Every benchmark of the project in one binary.
-fn main() {}
+//! Every benchmark of the project. Figures that are compared are measured in one run.
+
+mod coordinator;
+mod primitives;
+mod report;
+mod store;
+
+use clap::{Parser, Subcommand};
+
+/// Measure Leap; docs/benchmarks.md says what the figures mean.
+#[derive(Parser)]
+#[command(name = "bench", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    bench: Bench,
+    /// Print one JSON object
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Actions, messages and sthreads inside one process
+    Primitives(primitives::Primitives),
+    /// How fast the coordinator finds that versions are inside the boundary
+    Coordinator(coordinator::CoordinatorBench),
+    /// Journal appends against the raw disk
+    Store(store::StoreBench),
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let report = match cli.bench {
+        Bench::Primitives(bench) => bench.run()?,
+        Bench::Coordinator(bench) => bench.run(),
+        Bench::Store(bench) => bench.run()?,
+    };
+    report.print(cli.json)
+}

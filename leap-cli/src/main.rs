@@ -1,2 +1,79 @@
-//! The leap command.
-fn main() {}
+//! The `leap` command.
+
+mod call;
+mod demo;
+mod http;
+mod options;
+mod serve;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Programs that survive crashes and never wait for the disk.
+///
+/// `leap demo` shows it in half a minute. `leap serve` runs a node that services join by URL.
+#[derive(Parser)]
+#[command(name = "leap", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a node: the coordinator, the built-in services `kv` and `log`, and the APIs
+    Serve(serve::Serve),
+    /// Show a node's objects, versions, world-line and who holds the boundary back
+    Status(status::Status),
+    /// Run a handler of an object: leap call kv put '{"key": "a", "value": "1"}'
+    Call(call::Call),
+    /// Book trips while services are killed, with speculation and without, and check the result
+    Demo(demo::Demo),
+    /// Host one service of the demo (what `leap demo` starts, and kills)
+    #[command(hide = true)]
+    DemoService(demo::service::DemoService),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    options::start_logging();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(serve) => serve.run().await,
+            Command::Status(status) => status.run().await,
+            Command::Call(call) => call.run().await,
+            Command::Demo(demo) => demo.run().await,
+            Command::DemoService(service) => service.run().await,
+        }
+    });
+    // Threads that are still busy with storage must not keep a finished command from ending.
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says something to the person at the terminal.
+#[allow(clippy::print_stdout, reason = "standard output is what a command is for")]
+fn say(text: std::fmt::Arguments<'_>) {
+    println!("{text}");
+}
+
+/// Prints `value` as one JSON object.
+fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    say(format_args!("{}", serde_json::to_string(value)?));
+    Ok(())
+}

@@ -1,1 +1,151 @@
-//! The server: hosts objects, the coordinator and the HTTP and gRPC APIs.
+//! The server: one process that hosts the coordinator, the built-in services and their APIs.
+//!
+//! A node owns a data directory (or a place in an object store), which it locks against a second
+//! node. Other processes, with services of their own, join it by URL. The node does not know how
+//! services work inside, nor how processes are instrumented.
+//!
+//! | route | what it does |
+//! |---|---|
+//! | `GET /health` | 200 as soon as the node answers |
+//! | `GET /status` | objects, versions, world-line, boundary, who holds it back (JSON) |
+//! | `POST /call/{object}/{method}` | runs a handler; JSON in, JSON out |
+//!
+//! gRPC is served on the same port (`leap/proto/leap.proto`).
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use leap_node::{Node, NodeOptions};
+//!
+//! let directory = tempfile::tempdir()?;
+//! let node = Node::start(NodeOptions {
+//!     data: directory.path().display().to_string(),
+//!     listen: "127.0.0.1:0".to_owned(),
+//!     ..NodeOptions::default()
+//! })
+//! .await?;
+//! println!("try: curl {}/status", node.address());
+//! node.shutdown().await;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod api;
+
+use std::time::Duration;
+
+use leap::{Host, HostError, ObjectOptions, StateError, Store, StoreOptions};
+use leap_services::{kv::KeyValue, log::Log};
+use leap_store::{DirectoryLock, StoreError};
+
+/// How long a shutdown waits for everything to be inside the boundary.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where a node keeps its data, and where it listens.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// A directory, or an object store's URL (`s3://bucket/prefix`, `az://…`, `gs://…`).
+    pub data: String,
+    /// `host:port`; port 0 takes any that is free.
+    pub listen: String,
+    /// The coordinator's URL, to join a cluster; without it the node is the coordinator.
+    pub join: Option<String>,
+    /// How the store writes.
+    pub store: StoreOptions,
+    /// How objects run.
+    pub objects: ObjectOptions,
+    /// Whether to host the built-in services `kv` and `log`.
+    pub built_in: bool,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self {
+            data: "leap-data".to_owned(),
+            listen: "127.0.0.1:7400".to_owned(),
+            join: None,
+            store: StoreOptions::default(),
+            objects: ObjectOptions::default(),
+            built_in: true,
+        }
+    }
+}
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The data cannot be opened, or another node has it.
+    #[error("cannot use {data:?}")]
+    Data {
+        /// Where the data is.
+        data: String,
+        /// Why not.
+        #[source]
+        source: StoreError,
+    },
+    /// The host cannot start.
+    #[error("the host cannot start")]
+    Host(#[from] HostError),
+    /// A built-in service cannot start.
+    #[error("the built-in service {name:?} cannot start")]
+    Service {
+        /// Its name.
+        name: &'static str,
+        /// Why not.
+        #[source]
+        source: StateError,
+    },
+}
+
+/// A running node.
+pub struct Node {
+    host: Host,
+    address: String,
+    /// Held as long as the node lives; the system frees it even after `kill -9`.
+    _lock: DirectoryLock,
+}
+
+impl Node {
+    /// Starts a node and returns when it listens.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`]; in particular when another node has the data directory.
+    pub async fn start(options: NodeOptions) -> Result<Self, NodeError> {
+        let refuse = |source| NodeError::Data { data: options.data.clone(), source };
+        let store = Store::open(&options.data, options.store.clone()).await.map_err(refuse)?;
+        let lock = store.lock_directory().await.map_err(refuse)?;
+        let api = api::Api::default();
+        let mut builder =
+            Host::builder().store(store).listen(&options.listen).defaults(options.objects).routes(api.routes());
+        if let Some(cluster) = &options.join {
+            builder = builder.join(cluster);
+        }
+        let host = builder.start().await?;
+        api.serve(&host);
+        if options.built_in {
+            let refuse = |name| move |source| NodeError::Service { name, source };
+            host.supervise::<KeyValue>("kv", options.objects, |_| {}).await.map_err(refuse("kv"))?;
+            host.supervise::<Log>("log", options.objects, |_| {}).await.map_err(refuse("log"))?;
+        }
+        let address = host.address().expect("the node was told to listen");
+        tracing::info!(%address, data = options.data, "node started");
+        Ok(Self { host, address, _lock: lock })
+    }
+
+    /// Where it listens: `http://host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The host, to add more objects.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Persists everything and ends, within a few seconds.
+    pub async fn shutdown(self) {
+        self.host.shutdown(PATIENCE).await;
+        tracing::info!("node stopped");
+    }
+}

@@ -1,0 +1,101 @@
+//! What a benchmark prints: one object of figures, each with its aim.
+
+use anyhow::Context;
+use serde::Serialize;
+
+/// On which side of its aim a figure should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Compare {
+    #[serde(rename = "<=")]
+    AtMost,
+    #[serde(rename = ">=")]
+    AtLeast,
+}
+
+/// One measured number.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figure {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) unit: &'static str,
+    /// What it should be; nothing for a number that only explains others.
+    pub(crate) aim: Option<f64>,
+    pub(crate) compare: Option<Compare>,
+}
+
+/// All figures of one benchmark, in one run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    bench: &'static str,
+    machine: Machine,
+    figures: Vec<Figure>,
+}
+
+#[derive(Debug, Serialize)]
+struct Machine {
+    cpu: String,
+    cores: usize,
+    kernel: String,
+    system: &'static str,
+}
+
+impl Machine {
+    fn this() -> Self {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let cpuinfo = read("/proc/cpuinfo");
+        let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
+        let cpu = model.and_then(|line| line.split_once(": ")).map_or("unknown", |(_, name)| name);
+        Self {
+            cpu: cpu.to_owned(),
+            cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            system: std::env::consts::ARCH,
+        }
+    }
+}
+
+impl Report {
+    pub(crate) fn new(bench: &'static str) -> Self {
+        Self { bench, machine: Machine::this(), figures: Vec::new() }
+    }
+
+    /// Adds a number that only explains others.
+    pub(crate) fn note(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        self.figures.push(Figure { name: name.into(), value, unit, aim: None, compare: None });
+    }
+
+    pub(crate) fn at_most(&mut self, name: impl Into<String>, value: f64, unit: &'static str, aim: f64) {
+        let compare = Some(Compare::AtMost);
+        self.figures.push(Figure { name: name.into(), value, unit, aim: Some(aim), compare });
+    }
+
+    pub(crate) fn at_least(&mut self, name: impl Into<String>, value: f64, unit: &'static str, aim: f64) {
+        let compare = Some(Compare::AtLeast);
+        self.figures.push(Figure { name: name.into(), value, unit, aim: Some(aim), compare });
+    }
+
+    /// Prints it: as one JSON object, or as a table.
+    #[allow(clippy::print_stdout, reason = "this is what a benchmark is for")]
+    pub(crate) fn print(&self, json: bool) -> anyhow::Result<()> {
+        if json {
+            println!("{}", serde_json::to_string(self).context("figures are plain data")?);
+            return Ok(());
+        }
+        let Machine { cpu, cores, kernel, system } = &self.machine;
+        println!("{} on {cores} cores of {cpu}, Linux {kernel}, {system}", self.bench);
+        for figure in &self.figures {
+            let aim = match (figure.aim, figure.compare) {
+                (Some(aim), Some(compare)) => {
+                    let (sign, met) = match compare {
+                        Compare::AtMost => ("<=", figure.value <= aim),
+                        Compare::AtLeast => (">=", figure.value >= aim),
+                    };
+                    format!("aim {sign} {aim}{}", if met { "" } else { "  MISSED" })
+                }
+                _ => String::new(),
+            };
+            println!("  {:<58} {:>14.3} {:<12} {aim}", figure.name, figure.value, figure.unit);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! The little HTTP that commands need: one request, one JSON answer.
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+
+/// Sends a request to a node and gives the body of its answer.
+pub(crate) async fn request(method: http::Method, url: &str, body: Bytes) -> anyhow::Result<Bytes> {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let request = http::Request::builder().method(method).uri(url).body(Full::new(body))?;
+    let hint = || format!("no node answers at {url}; start one with `leap serve`, or name it with --url");
+    let response = client.request(request).await.with_context(hint)?;
+    let status = response.status();
+    let body = response.into_body().collect().await.with_context(hint)?.to_bytes();
+    if status.is_success() {
+        return Ok(body);
+    }
+    match serde_json::from_slice::<serde_json::Value>(&body) {
+        Ok(error) => bail!(
+            "{} ({})",
+            error["message"].as_str().unwrap_or("the node refused"),
+            error["hint"].as_str().unwrap_or("no hint")
+        ),
+        Err(_) => bail!("the node answered {status}"),
+    }
+}

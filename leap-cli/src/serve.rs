@@ -1,0 +1,59 @@
+//! `leap serve`.
+
+use anyhow::Context;
+use clap::Args;
+use leap_node::{Node, NodeOptions};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::options::Persistence;
+
+/// Run a node until Ctrl-C or SIGTERM, then persist everything and end.
+///
+/// Try it:
+///   leap serve --data /tmp/leap
+///   curl -X POST localhost:7400/call/kv/put -d '{"key": "a", "value": "1"}'
+///   leap status
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Serve {
+    /// Where data is kept: a directory, or s3://bucket/prefix, az://container/prefix, gs://bucket/prefix
+    #[arg(long, env = "LEAP_DATA", value_name = "DIR|URL")]
+    data: String,
+    /// Where to listen for processes, gRPC and HTTP; port 0 takes any that is free
+    #[arg(long, default_value = "127.0.0.1:7400", value_name = "HOST:PORT")]
+    listen: String,
+    /// Join the cluster whose coordinator is there, instead of being the coordinator
+    #[arg(long, value_name = "URL")]
+    join: Option<String>,
+    /// Print one JSON object with the address when ready, instead of a sentence
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    persistence: Persistence,
+}
+
+impl Serve {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let options = NodeOptions {
+            data: self.data.clone(),
+            listen: self.listen,
+            join: self.join,
+            store: self.persistence.store(),
+            objects: self.persistence.objects(),
+            ..NodeOptions::default()
+        };
+        let node = Node::start(options).await?;
+        if self.json {
+            crate::print(&serde_json::json!({ "address": node.address(), "data": self.data }))?;
+        } else {
+            crate::say(format_args!("leap node on {}, data in {}; Ctrl-C ends it", node.address(), self.data));
+        }
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for Ctrl-C")?,
+            _ = terminate.recv() => {}
+        }
+        node.shutdown().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! The HTTP API: status and calls, for people, scripts and other languages.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use leap::{CallError, Host, WeakHost};
+use serde::Serialize;
+
+/// The largest request body in bytes.
+const MAX_BODY_BYTES: usize = 4 << 20;
+
+/// The routes, and the host behind them as soon as there is one: a host is given its routes before
+/// it starts, and lives no longer for having them.
+#[derive(Clone, Default)]
+pub(crate) struct Api {
+    host: Arc<OnceLock<WeakHost>>,
+}
+
+impl Api {
+    pub(crate) fn routes(&self) -> Router {
+        Router::new()
+            .route("/health", get(|| async { "ok\n" }))
+            .route("/status", get(status))
+            .route("/call/{object}/{method}", post(call))
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+            .with_state(self.clone())
+    }
+
+    pub(crate) fn serve(&self, host: &Host) {
+        // Set once, right after the start.
+        let _ = self.host.set(host.downgrade());
+    }
+
+    fn host(&self) -> Result<Host, ApiError> {
+        self.host.get().and_then(WeakHost::upgrade).ok_or(ApiError::NotServing)
+    }
+}
+
+async fn status(State(api): State<Api>) -> Result<Response, ApiError> {
+    Ok(Json(api.host()?.status().await).into_response())
+}
+
+async fn call(
+    State(api): State<Api>,
+    Path((object, method)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let reply = api.host()?.call(&object, &method, body).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], reply).into_response())
+}
+
+/// What goes wrong, by the reaction it calls for.
+#[derive(Debug, thiserror::Error)]
+enum ApiError {
+    #[error("the node is starting or stopping")]
+    NotServing,
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+#[derive(Serialize)]
+struct ErrorBody {
+    error: &'static str,
+    message: String,
+    hint: &'static str,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, error, hint) = match &self {
+            Self::NotServing | Self::Call(CallError::Unavailable { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "try again in a moment")
+            }
+            Self::Call(CallError::NoSuchObject { .. }) => {
+                (StatusCode::NOT_FOUND, "no_such_object", "GET /status lists the objects")
+            }
+            Self::Call(CallError::NoSuchMethod { .. }) => {
+                (StatusCode::NOT_FOUND, "no_such_method", "see the service's documentation for its handlers")
+            }
+            Self::Call(CallError::BadRequest { .. }) => {
+                (StatusCode::BAD_REQUEST, "bad_request", "the body is the handler's argument as JSON")
+            }
+            Self::Call(CallError::BadReply { .. }) => {
+                (StatusCode::BAD_GATEWAY, "bad_reply", "caller and service seem to be of different releases")
+            }
+        };
+        (status, Json(ErrorBody { error, message: self.to_string(), hint })).into_response()
+    }
+}
