@@ -1,5 +1,7 @@
 //! A process of the cluster: hosts objects, knows the coordinator, listens.
 
+mod calls;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::client::remote::Remote;
 use crate::coordinator::{self, CoordinatorError, CoordinatorHandle};
 use crate::journaled::Journaled;
 use crate::links::{Links, PROTOCOL, Pause};
@@ -22,8 +25,7 @@ use crate::state_object::{StateError, StateObject};
 use crate::status::{HostStatus, ObjectStatus};
 use crate::sthread::SThread;
 use crate::transport::{
-    CallHandler, Connection, DirectoryEntry, Frame, HostId, Listener, Network, Purpose, Services,
-    TransportError, proto,
+    Connection, DirectoryEntry, Frame, HostId, Listener, Network, Purpose, Services, TransportError,
 };
 
 /// How the objects of a host run unless they are given something else.
@@ -128,6 +130,7 @@ impl HostBuilder {
             store,
             defaults: self.defaults,
             links,
+            remote: Remote::of(&network),
             observation: Arc::default(),
             objects: RwLock::default(),
             coordinator: Mutex::default(),
@@ -189,6 +192,8 @@ struct Inner {
     store: Store,
     defaults: ObjectOptions,
     links: Arc<Links>,
+    /// The way to objects that live elsewhere.
+    remote: Remote,
     observation: Arc<Observation>,
     objects: RwLock<HashMap<ObjectId, Arc<dyn Hosted>>>,
     /// The coordinator, if it is embedded.
@@ -200,7 +205,12 @@ struct Inner {
 /// An object of this host, whatever its state.
 trait Hosted: Send + Sync {
     fn protocol(&self) -> &Protocol;
-    fn call<'a>(&'a self, method: &'a str, body: Bytes) -> BoxFuture<'a, Result<Bytes, CallError>>;
+    fn call<'a>(
+        &'a self,
+        method: &'a str,
+        body: Bytes,
+        idempotency_key: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Bytes, CallError>>;
 }
 
 impl<S: Service> Hosted for Object<Journaled<S>> {
@@ -208,8 +218,13 @@ impl<S: Service> Hosted for Object<Journaled<S>> {
         self.protocol()
     }
 
-    fn call<'a>(&'a self, method: &'a str, body: Bytes) -> BoxFuture<'a, Result<Bytes, CallError>> {
-        Box::pin(S::answer(self, method, body))
+    fn call<'a>(
+        &'a self,
+        method: &'a str,
+        body: Bytes,
+        idempotency_key: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Bytes, CallError>> {
+        calls::call_service(self, method, body, idempotency_key)
     }
 }
 
@@ -221,7 +236,12 @@ impl<S: StateObject> Hosted for Quiet<S> {
         self.0.protocol()
     }
 
-    fn call<'a>(&'a self, method: &'a str, _body: Bytes) -> BoxFuture<'a, Result<Bytes, CallError>> {
+    fn call<'a>(
+        &'a self,
+        method: &'a str,
+        _body: Bytes,
+        _idempotency_key: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Bytes, CallError>> {
         let error = CallError::NoSuchMethod { method: method.to_owned() };
         Box::pin(std::future::ready(Err(error)))
     }
@@ -368,14 +388,15 @@ impl Host {
         SThread::new(core, observation.clone())
     }
 
-    /// Calls a handler of an object that this host has, as the outside world: the answer comes when
-    /// all it depends on is inside the boundary (rule P8).
+    /// Calls a handler of an object of the cluster, as the outside world: the answer comes when all it
+    /// depends on is inside the boundary (rule P8). See [`Call`](crate::Call) for calls with an
+    /// idempotency key.
     ///
     /// # Errors
     ///
     /// [`CallError`].
     pub async fn call(&self, object: &str, method: &str, body: Bytes) -> Result<Bytes, CallError> {
-        self.inner().call(object, method, body).await
+        crate::Call::call(self, object, method, body, None).await
     }
 
     /// How this host and its objects are.
@@ -391,17 +412,7 @@ impl Inner {
         address: &str,
         routes: axum::Router,
     ) -> Result<Listener, TransportError> {
-        let weak = Arc::downgrade(self);
-        let calls = CallHandler::new(move |request: tonic::Request<proto::CallRequest>| {
-            let weak = weak.clone();
-            async move {
-                let request = request.into_inner();
-                let gone = || tonic::Status::unavailable("the host shut down");
-                let inner = weak.upgrade().ok_or_else(gone)?;
-                let reply = inner.call(&request.object, &request.method, request.body.into()).await;
-                reply.map(|body| tonic::Response::new(proto::CallReply { body: body.into() })).map_err(status_of)
-            }
-        });
+        let calls = calls::handler(Arc::downgrade(self));
         let listener = network.listen_with(address, Services { calls, routes }).await?;
         *self.address.lock() = Some(listener.address().to_owned());
         Ok(listener)
@@ -459,14 +470,6 @@ impl Inner {
             incarnation: object.protocol().ask(Participant::incarnation),
         };
         objects.values().map(entry).collect()
-    }
-
-    async fn call(&self, object: &str, method: &str, body: Bytes) -> Result<Bytes, CallError> {
-        let hosted = self.objects.read().get(&ObjectId::from_name(object)).cloned();
-        match hosted {
-            Some(hosted) => hosted.call(method, body).await,
-            None => Err(CallError::NoSuchObject { object: object.to_owned() }),
-        }
     }
 
     async fn status(&self) -> HostStatus {
@@ -595,16 +598,5 @@ async fn listen_to_coordinator(mut connection: Connection, links: &Links, observ
                 other => tracing::warn!(?other, "the coordinator says what only others say"),
             }
         }
-    }
-}
-
-fn status_of(error: CallError) -> tonic::Status {
-    let message = error.to_string();
-    match error {
-        CallError::NoSuchMethod { .. } => tonic::Status::unimplemented(message),
-        CallError::BadRequest { .. } => tonic::Status::invalid_argument(message),
-        CallError::NoSuchObject { .. } => tonic::Status::not_found(message),
-        CallError::Unavailable { .. } => tonic::Status::unavailable(message),
-        CallError::BadReply { .. } => tonic::Status::internal(message),
     }
 }

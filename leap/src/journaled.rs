@@ -1,8 +1,12 @@
 //! A machine over a journal: the speculative log that makes any [`Machine`] a state object.
 //!
 //! ```text
-//! journal record of version v     u8 format | u32 length | persist metadata | change … change
-//! checkpoint at version v         u8 format | u32 length | persist metadata (complete) | state
+//! journal record of version v     u8 format | u32 length | persist metadata | entry … entry
+//! checkpoint at version v         u8 format | u32 length | persist metadata (complete) | replies | state
+//!
+//! entry                           u8 0 | change
+//!                                 u8 1 | method | idempotency key | reply
+//! replies                         those that are kept, oldest first: count | (method | key | reply) …
 //! ```
 //!
 //! Changes are applied to the state in memory and appended to the open version at once, and read
@@ -12,8 +16,11 @@
 //! # Invariants
 //!
 //! - The state is the newest checkpoint with all later changes applied, in order.
+//! - A reply is recorded in the version of the change that it tells of: both are there, or neither.
 //! - A checkpoint is written only when its version is inside the boundary; so it never has to be
 //!   taken back, and recovery always starts from committed state.
+
+mod replies;
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -28,8 +35,13 @@ use crate::observation::Stopped;
 use crate::service::{CallError, Envelope, Machine, Service};
 use crate::state_object::{PersistDone, StateError, StateObject, StoredVersions};
 use crate::sthread::SThread;
+use replies::{RecordedReply, Replies};
 
 const FORMAT: u8 = 1;
+
+/// Kinds of entries in a journal record.
+const CHANGE: u8 = 0;
+const REPLY: u8 = 1;
 
 /// Make a checkpoint when this much was journaled since the last one, or as much as the last one's
 /// size: then recovery time does not grow with history, and checkpoints cost at most as much as the
@@ -50,7 +62,9 @@ pub struct Journaled<M: Machine> {
 
 struct Log<M> {
     machine: M,
-    /// Changes of the open version, encoded.
+    /// What was answered to calls with an idempotency key.
+    replies: Replies,
+    /// Entries of the open version, encoded.
     changes: BytesMut,
     /// The newest version that is part of `machine`, the open one aside.
     sealed: Version,
@@ -80,8 +94,8 @@ impl<M: Machine> Journaled<M> {
     /// Runs `change` on the machine as part of the action that `context` stands for.
     pub fn change<R>(&self, context: &ActionContext<'_>, change: impl FnOnce(&mut Action<'_, M>) -> R) -> R {
         let mut log = self.log.lock();
-        let Log { machine, changes, .. } = &mut *log;
-        change(&mut Action { machine, changes, context })
+        let Log { machine, replies, changes, .. } = &mut *log;
+        change(&mut Action { machine, replies, changes, context })
     }
 
     /// Looks at the machine. What is seen is speculative; [`Object::read`] gives what it depends on.
@@ -98,6 +112,7 @@ impl<M: Machine> Journaled<M> {
 /// The running action on a machine. Dereferences to the machine for reading.
 pub struct Action<'a, M: Machine> {
     machine: &'a mut M,
+    replies: &'a mut Replies,
     changes: &'a mut BytesMut,
     context: &'a ActionContext<'a>,
 }
@@ -113,9 +128,37 @@ impl<M: Machine> Deref for Action<'_, M> {
 impl<M: Machine> Action<'_, M> {
     /// Records a change and applies it.
     pub fn record(&mut self, change: M::Change) {
+        self.changes.put_u8(CHANGE);
         let written = postcard::to_io(&change, (&mut *self.changes).writer());
         written.expect("a change is plain data and memory takes it");
         self.machine.apply(change);
+    }
+
+    /// Runs `handle` for the first call of `method` with `key` and records its reply with what it
+    /// changed; a later one gets the recorded reply and changes nothing. An error is not recorded: the
+    /// call has changed nothing and may be tried again.
+    ///
+    /// The newest 65,536 replies of an object are kept; an older key counts as new.
+    ///
+    /// # Errors
+    ///
+    /// That of `handle`.
+    pub fn once(
+        &mut self,
+        method: &str,
+        key: &str,
+        handle: impl FnOnce(&mut Self) -> Result<Bytes, CallError>,
+    ) -> Result<Bytes, CallError> {
+        if let Some(reply) = self.replies.find(method, key) {
+            return Ok(reply);
+        }
+        let reply = handle(self)?;
+        let recorded = RecordedReply { method: method.to_owned(), key: key.to_owned(), reply: reply.clone() };
+        self.changes.put_u8(REPLY);
+        let written = postcard::to_io(&recorded, (&mut *self.changes).writer());
+        written.expect("a reply is plain data and memory takes it");
+        self.replies.keep(recorded);
+        Ok(reply)
     }
 
     /// Calls a handler of another object, exactly once. The answer comes to
@@ -288,7 +331,8 @@ impl<M: Machine> Log<M> {
         self.sealed = metadata.version;
         self.since_checkpoint += record.len();
         if metadata.complete {
-            let state = postcard::to_stdvec(&self.machine).expect("a machine can be serialised");
+            let state = postcard::to_extend(&self.replies.recorded, Vec::new()).expect("replies are plain data");
+            let state = postcard::to_extend(&self.machine, state).expect("a machine can be serialised");
             self.checkpoint_size = state.len();
             self.since_checkpoint = 0;
             self.images.push_back((metadata.version, frame(metadata, &state)));
@@ -308,6 +352,7 @@ impl<M: Machine> Log<M> {
     fn replay(recovered: Recovered) -> Result<(Self, StoredVersions), StateError> {
         let mut log = Self {
             machine: M::default(),
+            replies: Replies::default(),
             changes: BytesMut::new(),
             sealed: Version::ZERO,
             since_checkpoint: 0,
@@ -317,26 +362,45 @@ impl<M: Machine> Log<M> {
         let mut stored = StoredVersions::default();
         if let Some(checkpoint) = recovered.checkpoint {
             let (metadata, state) = unframe(&checkpoint.payload)?;
-            log.machine = postcard::from_bytes(state)
-                .map_err(|error| StateError(format!("the state at version {} is malformed: {error}", metadata.version)))?;
+            let malformed =
+                |error| StateError(format!("the state at version {} is malformed: {error}", metadata.version));
+            let (replies, machine) = postcard::take_from_bytes::<Vec<_>>(state).map_err(malformed)?;
+            replies.into_iter().for_each(|reply| log.replies.keep(reply));
+            log.machine = postcard::from_bytes(machine).map_err(malformed)?;
             log.sealed = metadata.version;
             log.checkpoint_size = state.len();
             stored.checkpoint = Some(metadata);
         }
         for record in recovered.records {
-            let (metadata, mut changes) = unframe(&record.payload)?;
-            while !changes.is_empty() {
-                let (change, rest) = postcard::take_from_bytes(changes).map_err(|error| {
-                    StateError(format!("a change in version {} is malformed: {error}", metadata.version))
+            let (metadata, mut entries) = unframe(&record.payload)?;
+            while !entries.is_empty() {
+                entries = log.replay_entry(entries).map_err(|reason| {
+                    StateError(format!("an entry in version {} is malformed: {reason}", metadata.version))
                 })?;
-                log.machine.apply(change);
-                changes = rest;
             }
             log.sealed = metadata.version;
             log.since_checkpoint += record.payload.len();
             stored.later.push(metadata);
         }
         Ok((log, stored))
+    }
+
+    /// Takes in the first of `entries`; gives the rest.
+    fn replay_entry<'a>(&mut self, entries: &'a [u8]) -> Result<&'a [u8], String> {
+        match entries.split_first() {
+            Some((&CHANGE, entry)) => {
+                let (change, rest) = postcard::take_from_bytes(entry).map_err(|error| error.to_string())?;
+                self.machine.apply(change);
+                Ok(rest)
+            }
+            Some((&REPLY, entry)) => {
+                let (reply, rest) = postcard::take_from_bytes(entry).map_err(|error| error.to_string())?;
+                self.replies.keep(reply);
+                Ok(rest)
+            }
+            Some((kind, _)) => Err(format!("there is no kind {kind}")),
+            None => Err("it is empty".to_owned()),
+        }
     }
 }
 

@@ -16,6 +16,7 @@
 //!
 //! This crate knows nothing of WebAssembly; processes are in another.
 
+mod client;
 mod coordinator;
 mod host;
 mod journaled;
@@ -28,12 +29,15 @@ mod status;
 mod sthread;
 mod transport;
 
+pub use bytes::Bytes;
+pub use client::{Call, Client, ClientError, ObjectClient};
 pub use coordinator::CoordinatorError;
 pub use host::{Host, HostBuilder, HostError, ObjectOptions, WeakHost};
 pub use journaled::{Action, Journaled};
 pub use leap_core::{
     Admission, Header, Incarnation, ObjectId, RolledBack, Speculation, Version, VersionMetadata, WorldLine,
 };
+pub use leap_macros::service;
 pub use leap_store::{GroupCommit, Store, StoreOptions};
 pub use object::{ActionContext, Life, LifePhase, NotActive, Object, Output, OutputLost};
 pub use observation::{ReceiveError, Stopped};

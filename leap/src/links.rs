@@ -128,6 +128,12 @@ impl Links {
         }
     }
 
+    /// Where the object's host listens, if that is known and it does.
+    pub(crate) fn address(&self, object: ObjectId) -> Option<String> {
+        let directory = self.directory.read();
+        directory.get(&object).map(|entry| entry.address.clone()).filter(|address| !address.is_empty())
+    }
+
     pub(crate) fn directory(&self) -> Vec<DirectoryEntry> {
         self.directory.read().values().cloned().collect()
     }

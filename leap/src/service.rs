@@ -54,6 +54,30 @@ pub trait Service: Machine {
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
         async move { object.change_released(|action| Self::call(action, method, &body)).await? }
     }
+
+    /// Answers a call from outside that carries an idempotency key. By default runs [`Service::call`]
+    /// and records the reply together with the change ([`Action::once`]); a handler that `call` does
+    /// not know is left to [`Service::answer`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::answer`].
+    fn answer_once(
+        object: &Object<Journaled<Self>>,
+        method: &str,
+        body: Bytes,
+        idempotency_key: &str,
+    ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
+        async move {
+            let once = |action: &mut Action<'_, Self>| {
+                action.once(method, idempotency_key, |action| Self::call(action, method, &body))
+            };
+            match object.change_released(once).await? {
+                Err(CallError::NoSuchMethod { .. }) => Self::answer(object, method, body).await,
+                reply => reply,
+            }
+        }
+    }
 }
 
 /// Why a call has no result.

@@ -109,7 +109,7 @@ impl Network {
     }
 
     /// Listens on `address` and serves `services` on the same port. Inside a process there is no
-    /// port, so nothing else is served.
+    /// port, so calls are served and routes are not.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl Network {
     ) -> Result<Listener, TransportError> {
         match self {
             Self::Grpc => serve::listen(address, services).await,
-            Self::InProcess { hub, .. } => hub.listen(address),
+            Self::InProcess { hub, .. } => hub.listen(address, services.calls),
         }
     }
 }

@@ -12,8 +12,10 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{
-    Closing, Connection, FrameReceiver, FrameSender, Listener, Network, TransportError,
+    CallHandler, Closing, Connection, FrameReceiver, FrameSender, Listener, Network,
+    TransportError,
     outbox::{Breach, Outbox},
+    proto::{CallReply, CallRequest},
     receiver::Source,
 };
 
@@ -39,6 +41,7 @@ struct State {
 struct Registered {
     registration: u64,
     connections: mpsc::Sender<Connection>,
+    calls: CallHandler,
 }
 
 /// A connection that was made; it may be over.
@@ -116,7 +119,31 @@ impl InProcess {
             })
     }
 
-    pub(super) fn listen(&self, address: &str) -> Result<Listener, TransportError> {
+    /// Calls whoever listens on `address`. If the link is cut, or the listener gone, when the answer
+    /// would travel, the answer is lost.
+    ///
+    /// # Errors
+    ///
+    /// What was answered; `Unknown` for a lost answer, and a status made by `unreachable` when the
+    /// call did not even arrive.
+    pub(crate) async fn call(
+        &self,
+        local: &str,
+        address: &str,
+        request: tonic::Request<CallRequest>,
+        unreachable: impl FnOnce(&str) -> tonic::Status,
+    ) -> Result<tonic::Response<CallReply>, tonic::Status> {
+        let Some((registration, calls)) = self.state.lock().calls(local, address) else {
+            return Err(unreachable("nobody listens there, or the link is cut"));
+        };
+        let answer = calls.call(request).await;
+        match self.state.lock().calls(local, address) {
+            Some((still, _)) if still == registration => answer,
+            _ => Err(tonic::Status::unknown("the link was cut before the answer")),
+        }
+    }
+
+    pub(super) fn listen(&self, address: &str, calls: CallHandler) -> Result<Listener, TransportError> {
         let mut state = self.state.lock();
         if state.listeners.contains_key(address) {
             return Err(TransportError::Listen {
@@ -132,6 +159,7 @@ impl InProcess {
             Registered {
                 registration,
                 connections,
+                calls,
             },
         );
         drop(state);
@@ -148,6 +176,12 @@ impl InProcess {
 }
 
 impl State {
+    fn calls(&self, local: &str, address: &str) -> Option<(u64, CallHandler)> {
+        let reachable = !self.cut.contains(&Pair::new(local, address));
+        let listener = self.listeners.get(address).filter(|_| reachable)?;
+        Some((listener.registration, listener.calls.clone()))
+    }
+
     fn connect(&mut self, local: &str, address: &str) -> Option<Connection> {
         let pair = Pair::new(local, address);
         if self.cut.contains(&pair) {

@@ -57,6 +57,16 @@ impl CallHandler {
     {
         Self(Arc::new(move |request| handler(request).boxed()))
     }
+
+    pub(super) async fn call(&self, request: Request<CallRequest>) -> CallResult {
+        (self.0)(request).await
+    }
+}
+
+impl std::fmt::Debug for CallHandler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CallHandler")
+    }
 }
 
 impl Default for CallHandler {
@@ -134,7 +144,7 @@ impl Leap for Service {
     }
 
     async fn call(&self, request: Request<CallRequest>) -> CallResult {
-        (self.calls.0)(request).await
+        self.calls.call(request).await
     }
 }
 

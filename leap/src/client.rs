@@ -1,0 +1,238 @@
+//! Calling objects: from outside the cluster, or from wherever something can carry a call.
+//!
+//! Three layers, each usable alone: [`Call`] carries one call with encoded arguments; an
+//! [`ObjectClient`] binds it to an object and encodes; the client that [`macro@crate::service`] writes
+//! gives each handler a method. A [`Client`] is the [`Call`] of a program that is no part of the
+//! cluster.
+//!
+//! # Invariant
+//!
+//! A call that may have been executed is sent again only if it has an idempotency key.
+
+pub(crate) mod remote;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::links::Pause;
+use crate::service::{CallError, decode_reply, encode_value};
+use crate::transport::proto::CallRequest;
+use remote::Remote;
+
+/// How long a call may take, unless [`Client::timeout`] says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long [`Client::connect`] waits.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Something that carries calls to objects: a [`Host`](crate::Host), a [`Client`], a workflow.
+pub trait Call {
+    /// Calls the handler `method` of the object called `object` and gives its encoded result. Two
+    /// calls of one handler of one object with the same `idempotency_key` have the effect of one, and
+    /// the same reply.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; [`CallError::may_have_happened`] tells whether calling again is safe.
+    fn call(
+        &self,
+        object: &str,
+        method: &str,
+        body: Bytes,
+        idempotency_key: Option<&str>,
+    ) -> impl Future<Output = Result<Bytes, CallError>> + Send;
+}
+
+impl<C: Call> Call for &C {
+    fn call(
+        &self,
+        object: &str,
+        method: &str,
+        body: Bytes,
+        idempotency_key: Option<&str>,
+    ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
+        C::call(self, object, method, body, idempotency_key)
+    }
+}
+
+/// Calls the handlers of one object by name. The client that [`macro@crate::service`] writes is this
+/// with a method for each handler; use this one where names are known at run time only.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use leap::{CallError, Host, ObjectClient};
+///
+/// let host = Host::builder().start().await?;
+/// let hotel = ObjectClient::new(host, "hotel");
+/// let free: Result<u32, _> = hotel.call("free_rooms", &()).await;
+/// assert_eq!(free, Err(CallError::NoSuchObject { object: "hotel".into() }));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct ObjectClient<C> {
+    caller: C,
+    object: String,
+    idempotency_key: Option<String>,
+}
+
+impl<C: Call> ObjectClient<C> {
+    /// A client of the object called `object`, reached through `caller`.
+    pub fn new(caller: C, object: impl Into<String>) -> Self {
+        Self {
+            caller,
+            object: object.into(),
+            idempotency_key: None,
+        }
+    }
+
+    /// From now on calls carry `key`: two calls of one handler with the same key have the effect of
+    /// one, and the same reply.
+    #[must_use]
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Calls the handler `method`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Call::call`]; [`CallError::BadReply`] if the result is not an `R`.
+    pub async fn call<R: DeserializeOwned>(
+        &self,
+        method: &str,
+        request: &(impl Serialize + ?Sized),
+    ) -> Result<R, CallError> {
+        let body = encode_value(request);
+        let key = self.idempotency_key.as_deref();
+        let reply = self.caller.call(&self.object, method, body, key).await?;
+        decode_reply(method, &reply)
+    }
+}
+
+/// Why there is no [`Client`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Not the address of a node.
+    #[error("{url:?} is not the address of a node: {reason}")]
+    Address {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody answers there.
+    #[error("no node answers at {url}: {reason}")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A program outside the cluster, calling objects through any node of it. Clones share connections,
+/// which come back by themselves.
+///
+/// What did not happen for certain (no node was reached, the object is just being recovered) is tried
+/// again until the timeout. What may have happened (a connection broke before the answer) is tried
+/// again only with an idempotency key; without one the caller hears [`CallError::InDoubt`].
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use leap::{Client, ObjectClient};
+///
+/// let client = Client::connect("http://127.0.0.1:7400").await?;
+/// let counter = ObjectClient::new(client, "counter");
+/// let count: u64 = counter.idempotency_key("order 17").call("add", &1).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    url: Arc<str>,
+    remote: Remote,
+    timeout: Duration,
+}
+
+impl Client {
+    /// A client of the cluster that the node at `url` (`http://host:port`) belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] if nobody listens there now. Later failures are those of the calls.
+    pub async fn connect(url: &str) -> Result<Self, ClientError> {
+        let reached = remote::check(url);
+        let reached = tokio::time::timeout(CONNECT_TIMEOUT, reached).await;
+        reached.unwrap_or_else(|_| {
+            let reason = format!("no answer within {} ms", CONNECT_TIMEOUT.as_millis());
+            Err(ClientError::Unreachable {
+                url: url.to_owned(),
+                reason,
+            })
+        })?;
+        Ok(Self {
+            url: url.into(),
+            remote: Remote::grpc(),
+            timeout: TIMEOUT,
+        })
+    }
+
+    /// How long a call may take, with all attempts; 30 s unless set.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+impl Call for Client {
+    async fn call(
+        &self,
+        object: &str,
+        method: &str,
+        body: Bytes,
+        idempotency_key: Option<&str>,
+    ) -> Result<Bytes, CallError> {
+        let request = CallRequest {
+            object: object.to_owned(),
+            method: method.to_owned(),
+            body,
+            idempotency_key: idempotency_key.map(str::to_owned),
+        };
+        let deadline = Instant::now() + self.timeout;
+        let mut pause = Pause::default();
+        loop {
+            let attempt = self.remote.call(&self.url, request.clone(), false);
+            let Ok(outcome) = tokio::time::timeout_at(deadline, attempt).await else {
+                return Err(timed_out(&request, self.timeout));
+            };
+            let error = match outcome {
+                Err(error) if may_repeat(&error, &request) => error,
+                settled => return settled,
+            };
+            // What was last heard says more than that time is over.
+            if tokio::time::timeout_at(deadline, pause.wait()).await.is_err() {
+                return Err(error);
+            }
+        }
+    }
+}
+
+fn may_repeat(error: &CallError, request: &CallRequest) -> bool {
+    error.is_temporary() && (request.idempotency_key.is_some() || !error.may_have_happened())
+}
+
+fn timed_out(request: &CallRequest, timeout: Duration) -> CallError {
+    CallError::Timeout {
+        object: request.object.clone(),
+        waited_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+    }
+}
