@@ -176,7 +176,8 @@ impl Journal {
     }
 
     /// Queues the removal of all records and checkpoints above `version` (a rollback). It takes its place in line: no
-    /// later append is durable before it. Later appends may use the dropped version numbers again.
+    /// later append is durable before it. Later appends may use the numbers above
+    /// `version` again.
     pub fn truncate(&self, version: u64) -> Append {
         Append {
             journal: Arc::clone(&self.0),

@@ -57,7 +57,7 @@ pub(super) struct Chain {
     /// The next sequence number.
     pub(super) end: u64,
     /// The newest incarnation on the chain.
-    incarnation: u64,
+    pub(super) incarnation: u64,
 }
 
 impl Chain {

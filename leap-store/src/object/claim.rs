@@ -174,6 +174,14 @@ async fn try_fence(
     incarnation: u64,
     chain: &mut Chain,
 ) -> Result<bool, StoreError> {
+    let fenced = |by| StoreError::Fenced {
+        name: name.to_owned(),
+        incarnation,
+        by,
+    };
+    if chain.incarnation > incarnation {
+        return Err(fenced(chain.incarnation));
+    }
     let sequence = chain.end;
     let header = ObjectHeader {
         incarnation,
@@ -200,11 +208,7 @@ async fn try_fence(
         };
         let by = found.header.incarnation;
         if by > incarnation {
-            return Err(StoreError::Fenced {
-                name: name.to_owned(),
-                incarnation,
-                by,
-            });
+            return Err(fenced(by));
         }
         if by == incarnation {
             // Our own block, put here with another `settled`.
