@@ -354,14 +354,15 @@ impl Coordinator {
         self.proceed();
     }
 
-    /// A participant that was away when a gather ended still believes in it.
+    /// A participant that was away when a gather ended still believes in it. A gather of a later term
+    /// is not ours to end: we have been superseded, and its decision may be on the way.
     fn end_gather_of(
         &mut self,
         object: ObjectId,
         incarnation: Incarnation,
         gather: Option<GatherId>,
     ) {
-        if let Some(gather) = gather {
+        if let Some(gather) = gather.filter(|gather| gather.term <= self.term) {
             self.tell(object, incarnation, ToParticipant::GatherDone { gather });
         }
     }

@@ -554,13 +554,13 @@ impl Participant {
                 self.commit();
             }
             ToParticipant::Gather { gather } => {
-                self.set_frozen(Some(gather));
+                self.freeze(gather);
                 self.introduce();
             }
             ToParticipant::GatherDone { gather } => {
                 if matches!(self.phase, Phase::Active { frozen: Some(ours), .. } if ours == gather)
                 {
-                    self.set_frozen(None);
+                    self.thaw();
                     self.deliver_all();
                     self.leave_when_done();
                 }
@@ -636,7 +636,7 @@ impl Participant {
         let peers: Vec<_> = self.channels.keys().copied().collect();
         for peer in peers {
             self.channel(peer).enter(world_line);
-            self.retransmit(peer);
+            self.resume(peer);
         }
         self.commit();
         self.deliver_all();
@@ -676,9 +676,17 @@ impl Participant {
         }
     }
 
-    fn set_frozen(&mut self, gather: Option<GatherId>) {
+    /// A gather that is older than the one it answered comes from a coordinator that was superseded,
+    /// whose word could end what its successor still counts on.
+    fn freeze(&mut self, gather: GatherId) {
         if let Phase::Active { frozen, .. } = &mut self.phase {
-            *frozen = gather;
+            *frozen = Some(gather).max(*frozen);
+        }
+    }
+
+    fn thaw(&mut self) {
+        if let Phase::Active { frozen, .. } = &mut self.phase {
+            *frozen = None;
         }
     }
 
@@ -834,10 +842,17 @@ impl Participant {
 
     fn handle_link_up(&mut self, peer: ObjectId) {
         if self.is_active() && self.channels.contains_key(&peer) {
-            let acknowledged = self.channel(peer).acknowledged();
-            self.transmit_to(peer, PeerMessage::Acknowledge(acknowledged));
-            self.retransmit(peer);
+            self.resume(peer);
         }
+    }
+
+    /// Says again what an earlier link, or an earlier world-line, may have swallowed.
+    fn resume(&mut self, peer: ObjectId) {
+        let acknowledged = self.channel(peer).acknowledged();
+        if acknowledged > Seq::default() {
+            self.transmit_to(peer, PeerMessage::Acknowledge(acknowledged));
+        }
+        self.retransmit(peer);
     }
 
     fn retransmit(&mut self, peer: ObjectId) {

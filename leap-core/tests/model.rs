@@ -334,10 +334,14 @@ fn canary_p4() {
 fn canary_p5() {
     let budget = Budget {
         sends: 1,
+        changes: 1,
         crashes: 1,
         ..NOTHING
     };
-    assert_caught(Cluster::of(2, budget).without(Rule::P5), BOUNDARY);
+    let cluster = Cluster::of(2, budget)
+        .with(NEAR_COORDINATOR)
+        .along([(1, 2)]);
+    assert_caught(cluster.without(Rule::P5), BOUNDARY);
 }
 
 #[test]
