@@ -200,10 +200,16 @@ mod tests {
         for frame in examples() {
             let mut bytes = frame.encode().0.to_vec();
             for length in 0..bytes.len() {
-                assert!(Frame::decode(&bytes[..length]).is_err(), "{frame:?} cut at {length}");
+                assert!(
+                    Frame::decode(&bytes[..length]).is_err(),
+                    "{frame:?} cut at {length}"
+                );
             }
             bytes.push(0);
-            assert!(Frame::decode(&bytes).is_err(), "{frame:?} and one byte more");
+            assert!(
+                Frame::decode(&bytes).is_err(),
+                "{frame:?} and one byte more"
+            );
         }
     }
 

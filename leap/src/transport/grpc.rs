@@ -2,6 +2,7 @@
 //! one means no more than dropping its socket, and a stalled link stalls no other.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -10,17 +11,19 @@ use std::{
 
 use futures::{Stream, future::BoxFuture};
 use http::Uri;
-use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use hyper::{body::Incoming, client::conn::http2, rt::Executor};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::{net::TcpStream, task::AbortHandle};
 use tonic::body::Body;
+use tower::BoxError;
 
 use super::{
     Connection, FrameReceiver, FrameSender, TransportError,
     frame::MAX_FRAME_BYTES,
-    outbox::{Outbox, Phase, Taken},
+    outbox::{Outbox, Taken},
     proto::{Batch, leap_client::LeapClient},
-    receiver::Source,
+    receiver::{Batches, Remains, Source, see_off},
 };
 
 /// A batch is sent once it has this many bytes; only a single larger frame makes a larger batch.
@@ -58,10 +61,10 @@ pub(super) async fn connect(address: &str) -> Result<Connection, TransportError>
 async fn open(address: &str) -> Result<Connection, TransportError> {
     let origin = parse(address)?;
     let socket = dial(address, &origin).await?;
-    let (requests, driver) = handshake(address, socket).await?;
+    let tasks = Tasks::default();
+    let requests = handshake(address, socket, &tasks).await?;
     let outbox = Outbox::new(address);
-    tokio::spawn(drive(driver, Arc::clone(&outbox)));
-    let batches = LeapClient::with_origin(Requests(requests), origin)
+    let stream = LeapClient::with_origin(requests, origin)
         .max_decoding_message_size(MAX_BATCH_BYTES)
         .connect(Outgoing(Arc::clone(&outbox)))
         .await
@@ -70,6 +73,8 @@ async fn open(address: &str) -> Result<Connection, TransportError> {
             source: Box::new(status),
         })?
         .into_inner();
+    let (batches, remains) = Batches::new(stream);
+    tokio::spawn(tear_down_in_time(Arc::clone(&outbox), remains, tasks));
     Ok(Connection {
         outgoing: FrameSender::new(Arc::clone(&outbox)),
         incoming: FrameReceiver::new(Source::Grpc(batches), outbox),
@@ -85,7 +90,7 @@ fn parse(address: &str) -> Result<Uri, TransportError> {
         .parse()
         .map_err(|error: http::uri::InvalidUri| refuse(&error.to_string()))?;
     match (uri.scheme_str(), uri.host(), uri.port_u16()) {
-        (Some("http"), Some(_), Some(_)) => Ok(uri),
+        (Some("http"), Some(host), Some(_)) if !host.is_empty() => Ok(uri),
         (Some("http"), _, _) => Err(refuse("the host or the port is missing")),
         (Some(_), _, _) => Err(refuse("only http is spoken")),
         (None, _, _) => Err(refuse("it does not begin with http://")),
@@ -93,7 +98,9 @@ fn parse(address: &str) -> Result<Uri, TransportError> {
 }
 
 async fn dial(address: &str, origin: &Uri) -> Result<TcpStream, TransportError> {
-    let authority = origin.authority().map_or("", |authority| authority.as_str());
+    let authority = origin
+        .authority()
+        .map_or("", |authority| authority.as_str());
     let connect = async {
         let socket = TcpStream::connect(authority).await?;
         socket.set_nodelay(true)?;
@@ -105,14 +112,13 @@ async fn dial(address: &str, origin: &Uri) -> Result<TcpStream, TransportError> 
     })
 }
 
-type Driver = http2::Connection<TokioIo<TcpStream>, Body, TokioExecutor>;
-
 async fn handshake(
     address: &str,
     socket: TcpStream,
-) -> Result<(http2::SendRequest<Body>, Driver), TransportError> {
+    tasks: &Tasks,
+) -> Result<Requests, TransportError> {
     use http2_settings as settings;
-    http2::Builder::new(TokioExecutor::new())
+    let (requests, dispatch) = http2::Builder::new(tasks.clone())
         .timer(TokioTimer::new())
         .initial_stream_window_size(settings::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(settings::CONNECTION_WINDOW_BYTES)
@@ -125,42 +131,59 @@ async fn handshake(
         .map_err(|source| TransportError::Handshake {
             address: address.to_owned(),
             source,
-        })
+        })?;
+    tasks.execute(dispatch);
+    Ok(Requests(requests))
 }
 
-/// Keeps the HTTP/2 connection going; returning closes its socket.
-async fn drive(driver: Driver, outbox: Arc<Outbox>) {
-    tokio::select! {
-        result = driver => {
-            if let Err(error) = result {
-                tracing::debug!(%error, "HTTP/2 connection ended");
-            }
-        }
-        () = aborted(&outbox) => {}
+async fn tear_down_in_time(outbox: Arc<Outbox>, remains: Remains, tasks: Tasks) {
+    if see_off(&outbox, remains).await {
+        tasks.abort();
     }
-    outbox.end();
 }
 
-async fn aborted(outbox: &Outbox) {
-    if outbox.settled().await != Phase::Aborted {
-        std::future::pending().await
+/// The tasks that hyper runs for one HTTP/2 connection; one of them owns the socket. They end by
+/// themselves once the connection is closed by either side.
+#[derive(Clone, Default)]
+struct Tasks(Arc<Mutex<Vec<AbortHandle>>>);
+
+impl Tasks {
+    fn abort(&self) {
+        self.0.lock().iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.0.lock().push(tokio::spawn(task).abort_handle());
     }
 }
 
 /// One HTTP/2 connection as a service.
-struct Requests(http2::SendRequest<Body>);
+pub(super) struct Requests(pub(super) http2::SendRequest<Body>);
 
 impl tower::Service<http::Request<Body>> for Requests {
     type Response = http::Response<Incoming>;
-    type Error = hyper::Error;
-    type Future = BoxFuture<'static, hyper::Result<Self::Response>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        self.0.poll_ready(cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(cx).map_err(BoxError::from)
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        Box::pin(self.0.send_request(request))
+        let response = self.0.send_request(request);
+        Box::pin(async {
+            let response = response.await?;
+            if response.status() == http::StatusCode::OK {
+                Ok(response)
+            } else {
+                Err(format!("it answers {}, as no gRPC server does", response.status()).into())
+            }
+        })
     }
 }
 

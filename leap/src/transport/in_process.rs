@@ -143,7 +143,11 @@ impl InProcess {
         }
     }
 
-    pub(super) fn listen(&self, address: &str, calls: CallHandler) -> Result<Listener, TransportError> {
+    pub(super) fn listen(
+        &self,
+        address: &str,
+        calls: CallHandler,
+    ) -> Result<Listener, TransportError> {
         let mut state = self.state.lock();
         if state.listeners.contains_key(address) {
             return Err(TransportError::Listen {
@@ -193,7 +197,10 @@ impl State {
             far.set_latency(latency);
         }
         let listener = self.listeners.get(address)?;
-        listener.connections.try_send(connection(&far, &near)).ok()?;
+        listener
+            .connections
+            .try_send(connection(&far, &near))
+            .ok()?;
         self.links.retain(|link| link.alive().next().is_some());
         self.links.push(Link {
             pair,

@@ -29,8 +29,8 @@ use super::frame::{Encoded, MAX_FRAME_BYTES};
 /// is broken: its peer has stopped reading.
 pub(crate) const QUEUE_LIMIT_BYTES: usize = 64 << 20;
 
-/// How long a closed connection may take to send what is queued.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a closed connection may take to send what is queued, and its peer to close it too.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// What a queued frame costs beyond its bytes: its place in the queue and its allocation.
 const FRAME_OVERHEAD_BYTES: usize = 64;

@@ -3,11 +3,12 @@
 use std::{future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
+use tokio::{sync::oneshot, time::timeout};
 use tonic::Streaming;
 
 use super::{
     frame::Frame,
-    outbox::{Breach, Outbox, Phase, Taken},
+    outbox::{Breach, LINGER, Outbox, Phase, Taken},
     proto::Batch,
 };
 
@@ -24,7 +25,7 @@ pub(crate) struct FrameReceiver {
 
 #[derive(Debug)]
 pub(super) enum Source {
-    Grpc(Streaming<Batch>),
+    Grpc(Batches),
     /// The outbox of the other party.
     InProcess(Arc<Outbox>),
 }
@@ -74,13 +75,7 @@ impl FrameReceiver {
 impl Source {
     async fn next(&mut self) -> Option<Vec<Bytes>> {
         match self {
-            Self::Grpc(batches) => match batches.message().await {
-                Ok(batch) => batch.map(|batch| batch.frames),
-                Err(status) => {
-                    tracing::info!(%status, "connection lost");
-                    None
-                }
-            },
+            Self::Grpc(batches) => batches.next().await,
             Self::InProcess(outbox) => loop {
                 match poll_fn(|cx| outbox.poll_take(cx, TAKE_BYTES)).await {
                     Taken::Frames(frames) => return Some(frames),
@@ -99,4 +94,56 @@ impl Drop for FrameReceiver {
             peer.end();
         }
     }
+}
+
+/// The batches of a gRPC stream. When dropped, what remains of the stream goes to whoever sees the
+/// connection off: HTTP/2 would discard what we still have to send if we let go of it.
+#[derive(Debug)]
+pub(super) struct Batches {
+    /// Taken when dropped.
+    parts: Option<(Streaming<Batch>, oneshot::Sender<Streaming<Batch>>)>,
+}
+
+/// What remains of a gRPC stream when its [`FrameReceiver`] is gone.
+pub(super) type Remains = oneshot::Receiver<Streaming<Batch>>;
+
+impl Batches {
+    pub(super) fn new(stream: Streaming<Batch>) -> (Self, Remains) {
+        let (sender, remains) = oneshot::channel();
+        let parts = Some((stream, sender));
+        (Self { parts }, remains)
+    }
+
+    async fn next(&mut self) -> Option<Vec<Bytes>> {
+        let (stream, _) = self.parts.as_mut()?;
+        match stream.message().await {
+            Ok(batch) => batch.map(|batch| batch.frames),
+            Err(status) => {
+                tracing::info!(%status, "connection lost");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        if let Some((stream, remains)) = self.parts.take() {
+            // Nobody sees it off when the connection is torn down already.
+            let _ = remains.send(stream);
+        }
+    }
+}
+
+/// Stays with a connection over gRPC until it is over. Returns whether its socket must be torn down
+/// because it broke, or did not end in time after it was closed.
+pub(super) async fn see_off(outbox: &Outbox, remains: Remains) -> bool {
+    if outbox.settled().await == Phase::Aborted {
+        return true;
+    }
+    let Ok(mut stream) = remains.await else {
+        return false;
+    };
+    let end = async { while let Ok(Some(_)) = stream.message().await {} };
+    timeout(LINGER, end).await.is_err()
 }

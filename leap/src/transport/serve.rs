@@ -1,7 +1,14 @@
 //! The listening side of the gRPC network: one port for connections of other processes, for calls
 //! from outside and for whatever HTTP routes the process adds.
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use axum::Router;
 use futures::{
@@ -28,7 +35,7 @@ use super::{
         Batch, CallReply, CallRequest,
         leap_server::{Leap, LeapServer},
     },
-    receiver::Source,
+    receiver::{Batches, Remains, Source, see_off},
 };
 
 /// How many connections may wait to be accepted.
@@ -121,30 +128,55 @@ struct Service {
 
 #[tonic::async_trait]
 impl Leap for Service {
-    type ConnectStream = futures::stream::Map<Outgoing, fn(Batch) -> Result<Batch, Status>>;
+    type ConnectStream = Answer;
 
     async fn connect(
         &self,
         request: Request<Streaming<Batch>>,
-    ) -> Result<Response<Self::ConnectStream>, Status> {
+    ) -> Result<Response<Answer>, Status> {
         let socket = request.extensions().get::<Socket>().cloned();
         let outbox = Outbox::new(socket.as_ref().map_or("", |socket| &socket.peer));
-        if let Some(socket) = socket {
-            tokio::spawn(tear_down_in_time(Arc::clone(&outbox), socket.tear_down));
+        let (batches, remains) = Batches::new(request.into_inner());
+        if let Some(Socket { tear_down, .. }) = socket {
+            tokio::spawn(tear_down_in_time(Arc::clone(&outbox), remains, tear_down));
         }
         let connection = Connection {
             outgoing: FrameSender::new(Arc::clone(&outbox)),
-            incoming: FrameReceiver::new(Source::Grpc(request.into_inner()), Arc::clone(&outbox)),
+            incoming: FrameReceiver::new(Source::Grpc(batches), Arc::clone(&outbox)),
         };
         self.connections
             .send(connection)
             .await
             .map_err(|_| Status::unavailable("this process takes no connections"))?;
-        Ok(Response::new(Outgoing(outbox).map(Ok)))
+        Ok(Response::new(Answer {
+            batches: Outgoing(Arc::clone(&outbox)),
+            outbox,
+        }))
     }
 
     async fn call(&self, request: Request<CallRequest>) -> CallResult {
-        self.calls.call(request).await
+        (self.calls.0)(request).await
+    }
+}
+
+/// The stream that answers a connection.
+struct Answer {
+    batches: Outgoing,
+    outbox: Arc<Outbox>,
+}
+
+impl Stream for Answer {
+    type Item = Result<Batch, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let batch = ready!(self.batches.poll_next_unpin(cx));
+        Poll::Ready(match batch {
+            Some(batch) => Some(Ok(batch)),
+            None if self.outbox.phase() == Phase::Aborted => {
+                Some(Err(Status::aborted("the connection is broken")))
+            }
+            None => None,
+        })
     }
 }
 
@@ -155,8 +187,8 @@ struct Socket {
     tear_down: Arc<Notify>,
 }
 
-async fn tear_down_in_time(outbox: Arc<Outbox>, tear_down: Arc<Notify>) {
-    if outbox.settled().await == Phase::Aborted {
+async fn tear_down_in_time(outbox: Arc<Outbox>, remains: Remains, tear_down: Arc<Notify>) {
+    if see_off(&outbox, remains).await {
         tear_down.notify_one();
     }
 }
