@@ -636,7 +636,10 @@ impl Participant {
         let peers: Vec<_> = self.channels.keys().copied().collect();
         for peer in peers {
             self.channel(peer).enter(world_line);
-            self.resume(peer);
+            if self.channel(peer).acknowledged() > Seq::default() {
+                self.acknowledge(peer);
+            }
+            self.retransmit(peer);
         }
         self.commit();
         self.deliver_all();
@@ -842,17 +845,15 @@ impl Participant {
 
     fn handle_link_up(&mut self, peer: ObjectId) {
         if self.is_active() && self.channels.contains_key(&peer) {
-            self.resume(peer);
+            self.acknowledge(peer);
+            self.retransmit(peer);
         }
     }
 
-    /// Says again what an earlier link, or an earlier world-line, may have swallowed.
-    fn resume(&mut self, peer: ObjectId) {
+    /// Says again what was said on an earlier link, or could not be said while restoring.
+    fn acknowledge(&mut self, peer: ObjectId) {
         let acknowledged = self.channel(peer).acknowledged();
-        if acknowledged > Seq::default() {
-            self.transmit_to(peer, PeerMessage::Acknowledge(acknowledged));
-        }
-        self.retransmit(peer);
+        self.transmit_to(peer, PeerMessage::Acknowledge(acknowledged));
     }
 
     fn retransmit(&mut self, peer: ObjectId) {
