@@ -433,7 +433,8 @@ impl World {
         }
         for (&object, instance) in &accounts {
             let journal = &self.journals[slot(object)];
-            let allowed = usize::try_from(self.config.checkpoint_every).expect("small") + 1;
+            // A rollback may remove the newest checkpoint.
+            let allowed = 2 * usize::try_from(self.config.checkpoint_every).expect("small") + 1;
             let stored = journal.versions.len();
             rest.stored.push((object, stored, allowed));
             let participant = &instance.participant;
