@@ -89,7 +89,7 @@ impl Local {
         };
         let (local, name, options) = (self.clone(), name.to_owned(), options.clone());
         let (writer, recovered) =
-            blocking(move || claim::claim(&local, &name, folder, &options)).await?;
+            blocking(move || claim::claim(&local, &name, &folder, &options)).await?;
         Ok((writer.incarnation(), writer, recovered))
     }
 

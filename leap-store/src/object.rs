@@ -20,6 +20,9 @@
 //! - If the older writer's put of n came first, the claim takes n onto the chain and tries n+1.
 //! - What the older writer had already put above n is ignored: the chain never goes back to an older incarnation. The new
 //!   writer replaces such a segment when it comes to its number, by compare-and-swap, so that a still newer fence wins.
+//! - A claim that races a live writer blocks its way some numbers ahead, with a second segment without a batch. Only an
+//!   incarnation's first one on the chain is its fence. Any other is a block whose number is free: the incarnation's own
+//!   writer replaces it when it comes there, or a newer fence does, by compare-and-swap both.
 //! - A fence is what stops a writer however late it wakes up, so pruning leaves fences where they are. The oldest are
 //!   deleted once a thousand claims came after them.
 //! - Pruning raises the floor in the claim object by compare-and-swap before it deletes: an older incarnation cannot, and

@@ -17,11 +17,40 @@ use crate::{Recovered, StoreError, StoreOptions};
 pub(super) fn claim(
     local: &Local,
     name: &str,
-    folder: Folder,
+    folder: &Folder,
     options: &StoreOptions,
 ) -> Result<(Arc<Writer>, Recovered), StoreError> {
     folder.disk.create_directory(&folder.path)?;
-    let incarnation = own(&folder)?;
+    let incarnation = own(folder)?;
+    take_over(local, name, folder.clone(), incarnation, options)
+        .map_err(|error| unless_fenced(error, folder, name, incarnation))
+}
+
+/// A newer claim deletes what this incarnation is writing, which then fails for no reason of its own.
+pub(super) fn unless_fenced(
+    error: StoreError,
+    folder: &Folder,
+    name: &str,
+    incarnation: u64,
+) -> StoreError {
+    let names = folder.disk.list(&folder.path).unwrap_or_default();
+    match newest(&names) {
+        Some(by) if by > incarnation => StoreError::Fenced {
+            name: name.to_owned(),
+            incarnation,
+            by,
+        },
+        _ => error,
+    }
+}
+
+fn take_over(
+    local: &Local,
+    name: &str,
+    folder: Folder,
+    incarnation: u64,
+    options: &StoreOptions,
+) -> Result<(Arc<Writer>, Recovered), StoreError> {
     let (recovered, mut index, live) = read(&folder)?;
     let current = adopt(&folder, &mut index, incarnation)?;
     let writer = Writer {

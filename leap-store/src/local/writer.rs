@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::chain::{Chain, read_image};
+use super::claim::unless_fenced;
 use super::disk::Folder;
 use super::pool::{Pool, Work};
 use super::timer::Timer;
@@ -189,6 +190,10 @@ impl Writer {
         })
     }
 
+    fn unless_fenced(&self, error: StoreError) -> StoreError {
+        unless_fenced(error, &self.folder, &self.name, self.incarnation)
+    }
+
     fn acknowledge(self: &Arc<Self>, entries: Vec<Entry>, position: Position) {
         let writer = Arc::clone(self);
         let acknowledge = move || {
@@ -205,7 +210,8 @@ impl Writer {
 
     pub(crate) fn write_image(&self, number: u64, image: &[u8]) -> Result<(), StoreError> {
         let path = self.folder.image(self.incarnation, number);
-        self.folder.disk.write_file(&path, image).map(drop)
+        let written = self.folder.disk.write_file(&path, image).map(drop);
+        written.map_err(|error| self.unless_fenced(error))
     }
 
     pub(crate) fn read_image(&self, mark: Mark) -> Result<Record, StoreError> {
@@ -248,6 +254,7 @@ impl Work for Writer {
                 let written = self.write(entries);
                 last_word.withhold();
                 let Err(error) = written else { return true };
+                let error = self.unless_fenced(error);
                 tracing::warn!(journal = self.name, %error, "the journal stops");
                 self.queue.fail(&poisoning(error));
                 false

@@ -70,9 +70,11 @@ impl Chain {
         }
     }
 
-    /// Whether a segment at the end continues the chain; otherwise it was written by an incarnation shut out before.
+    /// Whether a segment at the end continues the chain. Otherwise its number is free: it was written by an incarnation
+    /// shut out before, or it is a block that the newest incarnation's claim put there and its writer may yet replace.
     pub(super) fn continues(&self, found: &Found) -> bool {
-        found.header.incarnation >= self.incarnation
+        let incarnation = found.header.incarnation;
+        incarnation > self.incarnation || incarnation == self.incarnation && !found.is_fence()
     }
 
     /// Takes the segment at the end onto the chain.

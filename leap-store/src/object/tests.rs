@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 
 use super::{Objects, segment_name};
 use crate::faults::{Faults, Operation};
+use crate::format::segment::ObjectHeader;
 use crate::journal::Medium;
 use crate::{Journal, JournalError, Recovered, StoreError, StoreOptions};
 
@@ -198,6 +199,44 @@ async fn a_writer_that_wakes_up_late_meets_its_fence() {
     );
     // Everything that the old writer ever wrote is gone; its next number must not look free.
     let late = old.append(4, "late".into()).await;
+    assert!(
+        matches!(late, Err(JournalError::Fenced { by: 2 })),
+        "{late:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_block_is_a_free_number_and_not_part_of_the_journal() {
+    let world = World::new();
+    let (old, _) = world.claim().await.expect("the first claim");
+    append(&old, 1..=3).await;
+    // As a claim leaves it that had to block its predecessor's way.
+    let block = ObjectHeader {
+        incarnation: 1,
+        sequence: 5,
+        settled: 1,
+    };
+    world
+        .store
+        .put(&World::segment(5), block.encode().into())
+        .await
+        .expect("memory has room");
+    append(&old, 4..=5).await;
+    world
+        .store
+        .put(&World::segment(7), {
+            let block = ObjectHeader {
+                sequence: 7,
+                ..block
+            };
+            block.encode().into()
+        })
+        .await
+        .expect("memory has room");
+    let (_, recovered) = world.claim().await.expect("the second claim");
+    assert_eq!(versions(&recovered), [1, 2, 3, 4, 5]);
+    // Had the claim taken the block for a segment, this would be acknowledged and lost.
+    let late = old.append(6, "late".into()).await;
     assert!(
         matches!(late, Err(JournalError::Fenced { by: 2 })),
         "{late:?}"
