@@ -399,6 +399,12 @@ impl Host {
         crate::Call::call(self, object, method, body, None).await
     }
 
+    /// What the objects of this host have done and is not inside the boundary yet, in words.
+    pub(crate) fn unsettled(&self) -> Vec<String> {
+        let objects = self.inner().objects.read();
+        objects.values().filter_map(|object| object.protocol().unsettled()).collect()
+    }
+
     /// How this host and its objects are.
     pub async fn status(&self) -> HostStatus {
         self.inner().status().await

@@ -27,6 +27,7 @@ mod service;
 mod state_object;
 mod status;
 mod sthread;
+pub mod testing;
 mod transport;
 
 pub use bytes::Bytes;

@@ -548,6 +548,26 @@ impl Protocol {
         self.flags.load(Ordering::Acquire) & POISONED != 0
     }
 
+    /// What the object has done and is not inside the boundary yet, in words.
+    pub(crate) fn unsettled(&self) -> Option<String> {
+        match self.phase() {
+            LifePhase::Stopped(_) => return None,
+            LifePhase::Waiting => return Some(format!("{:?} waits to be admitted or restored", self.name)),
+            LifePhase::Active => {}
+        }
+        let core = self.core.lock();
+        let (latest, committed) = (core.latest(), core.committed());
+        let (unacknowledged, held) = (core.unacknowledged(), core.held());
+        let settled = committed == latest && !core.is_dirty() && unacknowledged == 0 && held == 0;
+        (!settled).then(|| {
+            format!(
+                "{:?} is at version {latest}, {committed} is committed, {unacknowledged} of its messages are not \
+                 acknowledged and {held} that it received wait",
+                self.name
+            )
+        })
+    }
+
     pub(crate) fn ask<R>(&self, ask: impl FnOnce(&Participant) -> R) -> R {
         ask(&self.core.lock())
     }

@@ -1,0 +1,243 @@
+//! A cluster inside one test: hosts that crash, links that break, storage that fails, on a clock that
+//! does not wait.
+//!
+//! A [`Cluster`] runs real hosts, objects and a real coordinator over a network and a store in memory.
+//! Run it on tokio's paused clock (`#[tokio::test(start_paused = true)]`, tokio feature `test-util`):
+//! then time passes only when nothing else is left to do, so a test that covers minutes takes
+//! milliseconds, and nothing depends on how fast the machine is.
+//!
+//! ```
+//! use leap::testing::Cluster;
+//! use leap::{Action, Machine};
+//!
+//! #[derive(Default, serde::Serialize, serde::Deserialize)]
+//! struct Counter(u64);
+//!
+//! impl Machine for Counter {
+//!     type Change = u64;
+//!     fn apply(&mut self, by: u64) {
+//!         self.0 += by;
+//!     }
+//! }
+//!
+//! #[leap::service]
+//! impl Counter {
+//!     fn add(action: &mut Action<'_, Self>, by: u64) -> u64 {
+//!         action.record(by);
+//!         action.0
+//!     }
+//! }
+//!
+//! // In a test of yours: #[tokio::test(start_paused = true)]
+//! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+//! let cluster = Cluster::new().await;
+//! let host = cluster.host("a").await;
+//! host.add::<Counter>("counter").await?;
+//! assert_eq!(CounterClient::new(host, "counter").add(&5).await?, 5);
+//!
+//! cluster.crash("a");
+//! let host = cluster.restart("a").await;
+//! host.add::<Counter>("counter").await?;
+//! assert_eq!(CounterClient::new(host, "counter").add(&1).await?, 6);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use leap_store::faults::Faults;
+use leap_store::{Store, StoreOptions};
+use parking_lot::Mutex;
+
+use crate::host::{Host, HostBuilder, ObjectOptions};
+use crate::transport::InProcess;
+
+/// How long a host tries a failing storage again before it gives up.
+const STORAGE_RETRY: Duration = Duration::from_secs(10);
+
+/// How long [`Cluster::settled`] waits for the boundary, on the cluster's clock.
+const SETTLE_WITHIN: Duration = Duration::from_secs(120);
+
+/// How often it looks.
+const SETTLE_EVERY: Duration = Duration::from_millis(1);
+
+/// Stores in memory have names; each cluster has its own.
+static NEXT_STORE: AtomicU64 = AtomicU64::new(0);
+
+/// A cluster in one process. All its hosts share one store, as they would share a bucket, and each sees
+/// it through its own connection, which can fail. See the [module documentation](self).
+///
+/// What a test asks for must be possible: methods panic when it is not.
+#[derive(Debug)]
+pub struct Cluster {
+    network: InProcess,
+    store: String,
+    defaults: ObjectOptions,
+    nodes: Mutex<BTreeMap<String, Node>>,
+}
+
+/// A host that runs, or ran.
+struct Node {
+    host: Host,
+    faults: Faults,
+    crashed: bool,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("crashed", &self.crashed).finish_non_exhaustive()
+    }
+}
+
+/// Hosts.
+impl Cluster {
+    /// The host of the coordinator, for [`Cluster::crash`], [`Cluster::cut`] and the others.
+    pub const COORDINATOR: &'static str = "coordinator";
+
+    /// A cluster with a coordinator and no other host. Objects have [`ObjectOptions::default`].
+    pub async fn new() -> Self {
+        Self::with(ObjectOptions::default()).await
+    }
+
+    /// As [`Cluster::new`]; the objects of all its hosts have these options.
+    pub async fn with(defaults: ObjectOptions) -> Self {
+        let cluster = Self {
+            network: InProcess::default(),
+            store: format!("memory:leap-testing-{}", NEXT_STORE.fetch_add(1, Ordering::Relaxed)),
+            defaults,
+            nodes: Mutex::default(),
+        };
+        cluster.start(Self::COORDINATOR).await;
+        cluster
+    }
+
+    /// The host called `name`; it is started the first time.
+    ///
+    /// # Panics
+    ///
+    /// If it has crashed and was not restarted.
+    pub async fn host(&self, name: &str) -> Host {
+        let known = self.nodes.lock().get(name).map(|node| (node.host.clone(), node.crashed));
+        match known {
+            Some((host, false)) => host,
+            Some((_, true)) => panic!("{name:?} has crashed: restart it"),
+            None => self.start(name).await,
+        }
+    }
+
+    /// Ends the host as `kill -9` would, at once: what is not durable is lost, and nobody is told. Its
+    /// objects must be added again after a restart, or elsewhere.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn crash(&self, name: &str) {
+        self.with_node(name, |node| {
+            self.network.drop_host(name);
+            node.host.kill();
+            // What its journals still had in their queues dies with it.
+            node.faults.fail(None, 0, std::io::ErrorKind::ConnectionAborted);
+            node.crashed = true;
+        });
+    }
+
+    /// Starts a crashed host again (or crashes it first), with what is in the store and without objects.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub async fn restart(&self, name: &str) -> Host {
+        self.crash(name);
+        self.start(name).await
+    }
+
+    async fn start(&self, name: &str) -> Host {
+        let faults = Faults::planned();
+        let options = StoreOptions { faults: faults.clone(), retry_for: STORAGE_RETRY, ..StoreOptions::default() };
+        let store = Store::open(&self.store, options).await.expect("there is always memory");
+        let host = self.builder(name).store(store).start().await;
+        let host = host.unwrap_or_else(|error| panic!("{name:?} does not start: {}", crate::error_chain(&error)));
+        let node = Node { host: host.clone(), faults, crashed: false };
+        self.nodes.lock().insert(name.to_owned(), node);
+        host
+    }
+
+    fn builder(&self, name: &str) -> HostBuilder {
+        let builder = Host::builder().network(self.network.network(name)).listen(name).defaults(self.defaults);
+        if name == Self::COORDINATOR { builder } else { builder.join(Self::COORDINATOR) }
+    }
+
+    fn with_node<R>(&self, name: &str, act: impl FnOnce(&mut Node) -> R) -> R {
+        let mut nodes = self.nodes.lock();
+        act(nodes.get_mut(name).unwrap_or_else(|| panic!("there is no host {name:?}")))
+    }
+}
+
+/// Faults.
+impl Cluster {
+    /// Breaks the link between two hosts; what was under way is lost. Both try to connect again in vain
+    /// until [`Cluster::heal`].
+    pub fn cut(&self, a: &str, b: &str) {
+        self.network.cut(a, b);
+    }
+
+    /// Lets two hosts connect again.
+    pub fn heal(&self, a: &str, b: &str) {
+        self.network.heal(a, b);
+    }
+
+    /// From now on what one of two hosts sends arrives at the other `latency` later.
+    pub fn slow(&self, a: &str, b: &str, latency: Duration) {
+        self.network.set_latency(a, b, latency);
+    }
+
+    /// The host can neither read nor write the store until [`Cluster::mend_storage`]. What it began to
+    /// write before that waits, and after 10 seconds on the cluster's clock it gives up: then the
+    /// journals concerned fail.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn break_storage(&self, host: &str) {
+        self.with_node(host, |node| node.faults.fail(None, 0, std::io::ErrorKind::StorageFull));
+    }
+
+    /// The host reaches the store again.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn mend_storage(&self, host: &str) {
+        self.with_node(host, |node| {
+            assert!(!node.crashed, "{host:?} has crashed");
+            node.faults.heal();
+        });
+    }
+}
+
+/// Waiting.
+impl Cluster {
+    /// Waits until the boundary has caught up: every message between objects is consumed, and all that
+    /// the objects of running hosts have done can never be rolled back.
+    ///
+    /// # Panics
+    ///
+    /// If that is not so within two minutes on the cluster's clock; says what holds it up.
+    pub async fn settled(&self) {
+        let caught_up = async {
+            while !self.unsettled().is_empty() {
+                tokio::time::sleep(SETTLE_EVERY).await;
+            }
+        };
+        if tokio::time::timeout(SETTLE_WITHIN, caught_up).await.is_err() {
+            panic!("the cluster does not settle: {}", self.unsettled().join("; "));
+        }
+    }
+
+    fn unsettled(&self) -> Vec<String> {
+        let nodes = self.nodes.lock();
+        nodes.values().filter(|node| !node.crashed).flat_map(|node| node.host.unsettled()).collect()
+    }
+}
