@@ -5,17 +5,23 @@
 //!
 //! 1. A persisted vertex is *incomplete* while it depends on a vertex that is not persisted. It watches
 //!    one such vertex at a time; since a persisted vertex stays so, it looks at each of its edges once.
-//! 2. A *complete* vertex is *blocked* by an incomplete one that it can reach. All complete vertices
+//! 2. All below the lowest version of an incomplete vertex is closed, because no edge leads to a higher
+//!    version (rule P4): it is committed without looking at any edge. This is the usual case.
+//! 3. Above it: a complete vertex is *blocked* by an incomplete one that it can reach. All complete vertices
 //!    with one blocker form a list and are looked at again only when that blocker becomes complete.
-//! 3. What becomes complete, together with what it blocked, forms a group. From the group is taken, to
+//! 4. What becomes complete, together with what it blocked, forms a group. From the group is taken, to
 //!    a fixpoint, all that depends on something outside that is not committed; what remains is closed
 //!    and persisted: it is the boundary's advance. If a single vertex became complete and depends on
 //!    something outside, then so does all that it blocked, and the list just gets another blocker.
 //!
+//! The order in which a vertex looks at its edges is scattered, so that in whatever order the versions
+//! it waits for arrive, it is woken a logarithmic number of times.
+//!
 //! # Invariants
 //!
 //! - Per object: `committed <= persisted`; the vertices kept are exactly those persisted above `committed`.
-//! - Every vertex kept is either watching (incomplete) or in exactly one list (complete).
+//! - Every vertex kept is either watching (incomplete) or in exactly one list (complete). Lists may
+//!   still name vertices that were committed meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,8 +46,13 @@ struct ObjectState {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct PersistedVertex {
     dependencies: DependencySet,
-    /// How many of the dependencies are known to be persisted.
+    /// How many of the dependencies, in scattered order, are known to be persisted.
     checked: usize,
+    /// What makes the order scattered: see [`stride`].
+    stride: usize,
+    /// It has an edge that breaks rule P4, or that names no version of its object: only a peer that
+    /// does not obey the protocol makes such edges.
+    is_irregular: bool,
     stage: Stage,
 }
 
@@ -68,6 +79,12 @@ struct BlockedList {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Graph {
     objects: BTreeMap<ObjectId, ObjectState>,
+    /// All vertices kept, by version.
+    kept: BTreeSet<(Version, ObjectId)>,
+    /// Those that are incomplete.
+    incomplete: BTreeSet<(Version, ObjectId)>,
+    /// How many of those kept are irregular; as long as there are any, versions say nothing.
+    irregular: usize,
     lists: BTreeMap<ListId, BlockedList>,
     /// The list of each vertex that blocks any.
     blockers: BTreeMap<Node, ListId>,
@@ -101,10 +118,7 @@ impl Graph {
 
     /// The vertices that are persisted and not inside the boundary.
     pub(crate) fn uncommitted(&self) -> usize {
-        self.objects
-            .values()
-            .map(|state| state.vertices.len())
-            .sum()
+        self.kept.len()
     }
 
     /// Who holds the boundary back: for each object that others wait for, the oldest version that is
@@ -131,20 +145,25 @@ impl Graph {
         dependencies.insert(object, state.persisted);
         state.persisted = version;
         let vertex = PersistedVertex {
+            stride: stride(dependencies.len()),
             dependencies,
             checked: 0,
+            is_irregular: false,
             stage: Stage::Incomplete,
         };
         state.vertices.insert(version, vertex);
+        self.kept.insert((version, object));
+        self.incomplete.insert((version, object));
         let mut later = state.watchers.split_off(&version.next());
         std::mem::swap(&mut state.watchers, &mut later);
         let mut candidates: Vec<Node> = later.into_values().flatten().collect();
         candidates.push((object, version));
-        let complete = candidates
-            .into_iter()
-            .filter(|&node| self.complete(node))
-            .collect();
-        self.resolve(complete);
+        candidates.retain(|&node| self.complete(node));
+        if candidates.is_empty() {
+            return;
+        }
+        self.commit_low_versions();
+        self.resolve(candidates);
     }
 
     /// All up to these versions is inside the boundary, as the objects themselves remember.
@@ -185,6 +204,9 @@ impl Graph {
 
     /// Derives everything from the vertices again, where the cheap way does not apply.
     fn rebuild(&mut self) {
+        self.kept.clear();
+        self.incomplete.clear();
+        self.irregular = 0;
         self.lists.clear();
         self.blockers.clear();
         let mut vertices = Vec::new();
@@ -205,37 +227,68 @@ impl Graph {
     /// Steps over the edges of `node` that lead to persisted vertices; watches the first that does
     /// not. Returns whether the node is complete.
     fn complete(&mut self, node: Node) -> bool {
-        let (object, version) = node;
-        let vertex = &self.objects[&object].vertices[&version];
-        let missing = vertex
-            .dependencies
-            .iter()
-            .enumerate()
-            .skip(vertex.checked)
-            .find(|&(_, (object, version))| !self.is_persisted(object, version));
-        let (checked, missing) = match missing {
-            Some((index, (object, version))) => (index, Some((object, version))),
-            None => (vertex.dependencies.len(), None),
-        };
-        let vertex = self.vertex(node);
+        let vertex = &self.objects[&node.0].vertices[&node.1];
+        let edges = vertex.dependencies.len();
+        let mut checked = vertex.checked;
+        let mut is_irregular = vertex.is_irregular;
+        let mut missing = None;
+        while checked < edges {
+            let (on, at) = vertex.dependencies.nth(checked * vertex.stride % edges);
+            let state = self.objects.get(&on);
+            if at != Version::ZERO && state.is_none_or(|state| at > state.persisted) {
+                missing = Some((on, at));
+                break;
+            }
+            let is_known =
+                |state: &ObjectState| at <= state.committed || state.vertices.contains_key(&at);
+            is_irregular |= at > node.1 || state.is_some_and(|state| !is_known(state));
+            checked += 1;
+        }
+        let vertex = self.vertex(node).expect("candidates are kept");
         vertex.checked = checked;
-        let Some((on, at)) = missing else {
+        let is_newly_irregular =
+            is_irregular && !std::mem::replace(&mut vertex.is_irregular, is_irregular);
+        if missing.is_none() {
             vertex.stage = Stage::Complete;
+            self.incomplete.remove(&(node.1, node.0));
+        }
+        self.irregular += usize::from(is_newly_irregular);
+        let Some((on, at)) = missing else {
             return true;
         };
-        self.objects
-            .entry(on)
-            .or_default()
-            .watchers
-            .entry(at)
-            .or_default()
-            .push(node);
+        let watchers = &mut self.objects.entry(on).or_default().watchers;
+        watchers.entry(at).or_default().push(node);
         false
     }
 
-    /// Takes in vertices that have just become complete.
+    /// Commits all below the lowest incomplete version: what these vertices depend on has no higher
+    /// version (rule P4) and so is persisted, complete and among them.
+    fn commit_low_versions(&mut self) {
+        let limit = self.incomplete.first().map(|&(version, _)| version);
+        while self.irregular == 0
+            && let Some(&(version, object)) = self.kept.first()
+            && limit.is_none_or(|limit| version < limit)
+        {
+            self.commit((object, version));
+        }
+    }
+
+    fn commit(&mut self, (object, version): Node) {
+        let state = self
+            .objects
+            .get_mut(&object)
+            .expect("kept vertices have an object");
+        let vertex = state.vertices.remove(&version).expect("the vertex is kept");
+        state.committed = state.committed.max(version);
+        self.irregular -= usize::from(vertex.is_irregular);
+        self.advanced.insert(object, state.committed);
+        self.kept.remove(&(version, object));
+    }
+
+    /// Takes in vertices that have just become complete, some of which may be committed already.
     fn resolve(&mut self, complete: Vec<Node>) {
         if let [only] = complete[..]
+            && self.stage(only).is_some()
             && let Some(blocker) = self.outside_blocker(only)
         {
             self.move_list(only, blocker);
@@ -251,6 +304,7 @@ impl Graph {
                     .flat_map(|list| list.members),
             );
         }
+        group.retain(|&node| self.stage(node).is_some());
         self.resolve_group(group);
     }
 
@@ -259,9 +313,9 @@ impl Graph {
         let own = self.blockers.get(&node);
         self.targets(node)
             .find_map(|target| match self.stage(target) {
-                Stage::Incomplete => Some(target),
-                Stage::Blocked(list) if Some(&list) != own => Some(self.lists[&list].blocker),
-                Stage::Blocked(_) | Stage::Complete => None,
+                Some(Stage::Incomplete) => Some(target),
+                Some(Stage::Blocked(list)) if Some(&list) != own => Some(self.lists[&list].blocker),
+                Some(Stage::Blocked(_) | Stage::Complete) | None => None,
             })
     }
 
@@ -275,9 +329,11 @@ impl Graph {
                     _ if group.contains(&target) => {
                         dependents.entry(target).or_default().push(node);
                     }
-                    Stage::Incomplete => stuck.push((node, target)),
-                    Stage::Blocked(list) => stuck.push((node, self.lists[&list].blocker)),
-                    Stage::Complete => unreachable!("whatever is being looked at is in the group"),
+                    Some(Stage::Incomplete) => stuck.push((node, target)),
+                    Some(Stage::Blocked(list)) => stuck.push((node, self.lists[&list].blocker)),
+                    Some(Stage::Complete) | None => {
+                        unreachable!("what is kept and being looked at is in the group")
+                    }
                 }
             }
         }
@@ -293,14 +349,8 @@ impl Graph {
                 );
             }
         }
-        for (object, version) in group {
-            let state = self
-                .objects
-                .get_mut(&object)
-                .expect("a member of the group");
-            state.vertices.remove(&version);
-            state.committed = state.committed.max(version);
-            self.advanced.insert(object, state.committed);
+        for node in group {
+            self.commit(node);
         }
     }
 
@@ -320,7 +370,9 @@ impl Graph {
             .or_insert(BlockedList { blocker, members })
             .members
             .push(node);
-        self.vertex(node).stage = Stage::Blocked(list);
+        self.vertex(node)
+            .expect("only kept vertices are blocked")
+            .stage = Stage::Blocked(list);
     }
 
     /// Hangs what `from` blocked below `to`. Of two lists the shorter is relabelled, so that no
@@ -343,7 +395,9 @@ impl Graph {
     fn append_list(&mut self, short: ListId, long: ListId) -> ListId {
         let short = self.lists.remove(&short).expect("the list is kept");
         for &node in &short.members {
-            self.vertex(node).stage = Stage::Blocked(long);
+            if let Some(vertex) = self.vertex(node) {
+                vertex.stage = Stage::Blocked(long);
+            }
         }
         self.lists
             .get_mut(&long)
@@ -359,14 +413,16 @@ impl Graph {
         dependencies.iter().filter_map(|edge| self.target(edge))
     }
 
-    fn stage(&self, node: Node) -> Stage {
-        self.objects[&node.0].vertices[&node.1].stage
+    /// The stage of a vertex, if it is kept.
+    fn stage(&self, (object, version): Node) -> Option<Stage> {
+        let vertex = self.objects.get(&object)?.vertices.get(&version)?;
+        Some(vertex.stage)
     }
 
     /// The vertex that an edge leads to, unless it is committed: the oldest kept one that is not
     /// older than the version the edge names.
     fn target(&self, (object, version): (ObjectId, Version)) -> Option<Node> {
-        let state = &self.objects[&object];
+        let state = self.objects.get(&object)?;
         if version <= state.committed {
             return None;
         }
@@ -378,24 +434,25 @@ impl Graph {
         Some((object, found))
     }
 
-    fn is_persisted(&self, object: ObjectId, version: Version) -> bool {
-        version == Version::ZERO
-            || self
-                .objects
-                .get(&object)
-                .is_some_and(|state| version <= state.persisted)
+    fn vertex(&mut self, (object, version): Node) -> Option<&mut PersistedVertex> {
+        self.objects.get_mut(&object)?.vertices.get_mut(&version)
     }
+}
 
-    fn vertex(&mut self, (object, version): Node) -> &mut PersistedVertex {
-        let state = self
-            .objects
-            .get_mut(&object)
-            .expect("kept vertices have an object");
-        state
-            .vertices
-            .get_mut(&version)
-            .expect("the vertex is kept")
+/// A step with which one comes by every position of `0..length` before one comes back, and which
+/// spreads any few positions in a row over the whole: about the golden section of it.
+fn stride(length: usize) -> usize {
+    let golden = length * 5 / 8 + 1;
+    (golden..)
+        .find(|&step| gcd(step, length) == 1)
+        .expect("one above the length has no common divisor")
+}
+
+fn gcd(mut a: usize, mut b: usize) -> usize {
+    while b != 0 {
+        (a, b) = (b, a % b);
     }
+    a
 }
 
 #[cfg(test)]
