@@ -69,6 +69,7 @@
 //! # }).unwrap();
 //! ```
 
+mod client;
 mod clock;
 mod context;
 mod engine;
@@ -77,6 +78,7 @@ mod instances;
 mod retry;
 mod run;
 
+pub use client::EngineClient;
 pub use context::WorkflowContext;
 pub use engine::{Engine, EngineBuilder};
 pub use error::{EngineError, WorkflowError};

@@ -210,7 +210,7 @@ impl Engine {
     }
 }
 
-fn request(workflow: &str, id: &str, input: &impl Serialize) -> StartRequest {
+pub(super) fn request(workflow: &str, id: &str, input: &impl Serialize) -> StartRequest {
     let input = to_raw_value(input).expect("inputs can be written as JSON");
     StartRequest { workflow: workflow.to_owned(), id: id.to_owned(), input }
 }

@@ -612,4 +612,14 @@ impl Service for Instances {
             Err(error) => Ok(encode_value(&Err::<(), _>(error))),
         }
     }
+
+    /// Ids make sure already that things happen once.
+    async fn answer_once(
+        object: &Object<Journaled<Self>>,
+        method: &str,
+        body: Bytes,
+        _idempotency_key: &str,
+    ) -> Result<Bytes, CallError> {
+        Self::answer(object, method, body).await
+    }
 }
