@@ -11,12 +11,12 @@
 //!
 //! # Invariants
 //!
-//! - Sending never waits. A peer that stops reading costs at most [`QUEUE_LIMIT_BYTES`] of memory and
-//!   what the windows of HTTP/2 hold; beyond that the connection is broken.
+//! - Sending never waits. A peer that stops reading costs at most 64 MiB of memory and what the
+//!   windows of HTTP/2 hold; beyond that the connection is broken.
 //! - What a peer sends is judged before it is used: a frame that is too large or not a frame at
 //!   all breaks the connection, with the reason in the log.
-//! - A connection lives as long as its [`FrameReceiver`]. Dropping that (or [`FrameSender::close`])
-//!   lets what is queued leave, for at most two seconds.
+//! - A connection lives as long as its [`FrameReceiver`]. Dropping that lets what is queued leave, for
+//!   at most two seconds.
 //!
 //! # Example
 //!
@@ -44,15 +44,15 @@ mod serve;
 mod tests;
 
 #[rustfmt::skip]
-#[allow(clippy::all, unreachable_pub, reason = "generated from leap.proto")]
+#[allow(clippy::all, clippy::allow_attributes_without_reason, unreachable_pub, reason = "generated from leap.proto")]
 pub(crate) mod proto {
     include!("transport/generated/leap.v1.rs");
 }
 
 pub(crate) use self::{
-    frame::{DirectoryEntry, Encoded, Frame, HostId, MAX_FRAME_BYTES, Purpose},
+    frame::{DirectoryEntry, Frame, HostId, MAX_FRAME_BYTES, Purpose},
     in_process::InProcess,
-    outbox::{FrameSender, QUEUE_LIMIT_BYTES},
+    outbox::FrameSender,
     receiver::FrameReceiver,
     serve::{CallHandler, Services},
 };
@@ -126,18 +126,19 @@ impl Network {
     }
 }
 
-/// Gives the connections that others make to one address. Dropping it stops listening; connections
-/// that were accepted live on.
+/// Gives the connections that others make to one address. Dropping it stops listening: connections that
+/// were accepted live on, and requests that are being answered on the same port get their answer.
 #[derive(Debug)]
 pub(crate) struct Listener {
     address: String,
     accepted: mpsc::Receiver<Connection>,
-    closing: Closing,
+    _listening: Listening,
 }
 
-/// What ends when a listener does.
+/// Listens until it is dropped.
 #[derive(Debug)]
-enum Closing {
+#[expect(dead_code, reason = "held for its drop")]
+enum Listening {
     Grpc(serve::Server),
     InProcess(in_process::Registration),
 }
@@ -151,15 +152,6 @@ impl Listener {
     /// The next connection; `None` once nothing listens any more.
     pub(crate) async fn accept(&mut self) -> Option<Connection> {
         self.accepted.recv().await
-    }
-
-    /// Stops listening and returns when the address is free again. Requests that are being
-    /// answered on the same port get their answer.
-    pub(crate) async fn close(self) {
-        match self.closing {
-            Closing::Grpc(server) => server.close().await,
-            Closing::InProcess(registration) => drop(registration),
-        }
     }
 }
 

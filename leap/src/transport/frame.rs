@@ -125,8 +125,8 @@ impl Frame {
         }
         match postcard::take_from_bytes(body) {
             Ok((frame, [])) => Ok(frame),
-            Ok((_, rest)) => Err(malformed(format_args!("{} bytes left over", rest.len()))),
-            Err(error) => Err(malformed(error)),
+            Ok((_, rest)) => Err(malformed(&format_args!("{} bytes left over", rest.len()))),
+            Err(error) => Err(malformed(&error)),
         }
     }
 }
@@ -143,7 +143,7 @@ impl From<&Frame> for Encoded {
     }
 }
 
-fn malformed(reason: impl ToString) -> DecodeError {
+fn malformed(reason: &dyn ToString) -> DecodeError {
     DecodeError::Malformed {
         what: WHAT,
         reason: reason.to_string(),

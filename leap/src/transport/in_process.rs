@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{
-    CallHandler, Closing, Connection, FrameReceiver, FrameSender, Listener, Network,
+    CallHandler, Connection, FrameReceiver, FrameSender, Listener, Listening, Network,
     TransportError,
     outbox::{Breach, Outbox},
     proto::{CallReply, CallRequest},
@@ -170,7 +170,7 @@ impl InProcess {
         Ok(Listener {
             address: address.to_owned(),
             accepted,
-            closing: Closing::InProcess(Registration {
+            _listening: Listening::InProcess(Registration {
                 hub: self.clone(),
                 address: address.to_owned(),
                 registration,

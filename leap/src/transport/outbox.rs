@@ -27,7 +27,7 @@ use super::frame::{Encoded, MAX_FRAME_BYTES};
 
 /// A connection on which this much waits to be sent (encoded frames and what it costs to keep them)
 /// is broken: its peer has stopped reading.
-pub(crate) const QUEUE_LIMIT_BYTES: usize = 64 << 20;
+pub(super) const QUEUE_LIMIT_BYTES: usize = 64 << 20;
 
 /// How long a closed connection may take to send what is queued, and its peer to close it too.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
@@ -54,18 +54,15 @@ impl FrameSender {
     }
 
     /// Whether nothing more will be sent.
-    pub(crate) fn is_closed(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_closed(&self) -> bool {
         self.outbox.phase() != Phase::Open
     }
 
     /// Returns when nothing more will be sent.
-    pub(crate) async fn closed(&self) {
+    #[cfg(test)]
+    pub(super) async fn closed(&self) {
         self.outbox.reached(|phase| phase != Phase::Open).await;
-    }
-
-    /// Lets what is queued leave, then ends the connection.
-    pub(crate) fn close(&self) {
-        self.outbox.close();
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct FrameReceiver {
 
 #[derive(Debug)]
 pub(super) enum Source {
-    Grpc(Batches),
+    Grpc(Box<Batches>),
     /// The outbox of the other party.
     InProcess(Arc<Outbox>),
 }
@@ -108,10 +108,10 @@ pub(super) struct Batches {
 pub(super) type Remains = oneshot::Receiver<Streaming<Batch>>;
 
 impl Batches {
-    pub(super) fn new(stream: Streaming<Batch>) -> (Self, Remains) {
+    pub(super) fn new(stream: Streaming<Batch>) -> (Box<Self>, Remains) {
         let (sender, remains) = oneshot::channel();
         let parts = Some((stream, sender));
-        (Self { parts }, remains)
+        (Box::new(Self { parts }), remains)
     }
 
     async fn next(&mut self) -> Option<Vec<Bytes>> {

@@ -22,13 +22,12 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, mpsc, watch},
-    task::JoinHandle,
 };
 use tonic::{Request, Response, Status, Streaming};
 use tower::Service as _;
 
 use super::{
-    Closing, Connection, FrameReceiver, FrameSender, Listener, TransportError,
+    Connection, FrameReceiver, FrameSender, Listener, Listening, TransportError,
     grpc::{MAX_BATCH_BYTES, Outgoing, http2_settings as settings},
     outbox::{Outbox, Phase},
     proto::{
@@ -104,7 +103,7 @@ pub(super) async fn listen(address: &str, services: Services) -> Result<Listener
     Ok(Listener {
         address,
         accepted,
-        closing: Closing::Grpc(Server::start(socket, router(connections, services))),
+        _listening: Listening::Grpc(Server::start(socket, router(connections, services))),
     })
 }
 
@@ -196,23 +195,14 @@ async fn tear_down_in_time(outbox: Arc<Outbox>, remains: Remains, tear_down: Arc
 /// A listening socket and the task that serves it. Dropping it stops listening.
 #[derive(Debug)]
 pub(super) struct Server {
-    stop: watch::Sender<()>,
-    listening: JoinHandle<()>,
+    _stop: watch::Sender<()>,
 }
 
 impl Server {
     fn start(socket: TcpListener, router: Router) -> Self {
         let (stop, stopped) = watch::channel(());
-        Self {
-            stop,
-            listening: tokio::spawn(accept_until(socket, router, stopped)),
-        }
-    }
-
-    pub(super) async fn close(self) {
-        drop(self.stop);
-        // It can only have been cancelled together with the whole runtime.
-        let _ = self.listening.await;
+        tokio::spawn(accept_until(socket, router, stopped));
+        Self { _stop: stop }
     }
 }
 
