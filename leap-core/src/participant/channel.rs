@@ -10,7 +10,7 @@
 //! - `first_kept + kept.len() == out_next`
 //! - `first_kept <= transmitted <= out_next`
 //! - `first_kept <= committed.out_next <= out_next`: what may still be rolled back is never forgotten
-//! - `acknowledged <= out_next`: what is acknowledged is committed, so no rollback takes it back
+//! - `acknowledged <= out_next`
 //! - `committed.in_next <= in_next`; nothing below `committed.in_next` is held
 
 use std::collections::{BTreeMap, VecDeque};
@@ -250,6 +250,8 @@ impl Channel {
         self.out_next = mark.out_next;
         self.kept.truncate(self.index_of(mark.out_next));
         self.transmitted = self.transmitted.min(mark.out_next);
+        // Only a peer that does not obey the protocol acknowledged what can be taken back.
+        self.acknowledged = self.acknowledged.min(mark.out_next);
     }
 
     /// How many sent messages may still be asked for.

@@ -1,0 +1,246 @@
+//! Values made from bytes: mostly small numbers, so that they meet each other, now and then extreme ones.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use leap_core::{
+    ChannelMessage, Decision, DependencySet, Fragment, GatherId, Header, Incarnation, LogRecord,
+    ObjectId, PeerMessage, Seq, ToCoordinator, ToParticipant, Version, VersionMetadata, WorldLine,
+    message::{FragmentVersion, Refusal},
+    metadata::PeerRecord,
+};
+
+/// Reads numbers from bytes, and zeros after their end.
+pub(crate) struct Dice<'a>(pub(crate) &'a [u8]);
+
+impl Dice<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *first
+    }
+
+    /// One of `0..sides`.
+    pub(crate) fn roll(&mut self, sides: u8) -> u8 {
+        self.byte() % sides
+    }
+
+    pub(crate) fn coin(&mut self) -> bool {
+        self.roll(2) == 1
+    }
+
+    /// A counter: small, or at its very end.
+    fn counter(&mut self, max: u64) -> u64 {
+        match self.byte() {
+            255 => max,
+            254 => max - 1,
+            byte => u64::from(byte % 8),
+        }
+    }
+
+    pub(crate) fn object(&mut self) -> ObjectId {
+        match self.byte() {
+            255 => ObjectId(u64::MAX),
+            byte => ObjectId(u64::from(byte % 4)),
+        }
+    }
+
+    pub(crate) fn incarnation(&mut self) -> Incarnation {
+        Incarnation(self.counter(u64::MAX))
+    }
+
+    pub(crate) fn version(&mut self) -> Version {
+        Version(self.counter(Version::MAX.0))
+    }
+
+    pub(crate) fn world_line(&mut self) -> WorldLine {
+        WorldLine(self.counter(WorldLine::MAX.0))
+    }
+
+    pub(crate) fn seq(&mut self) -> Seq {
+        Seq(self.counter(Seq::MAX.0))
+    }
+
+    pub(crate) fn gather(&mut self) -> GatherId {
+        GatherId {
+            term: self.counter(u64::MAX),
+            number: self.counter(u64::MAX),
+        }
+    }
+
+    fn some<T>(&mut self, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        (0..self.roll(4)).map(|_| one(self)).collect()
+    }
+
+    pub(crate) fn payload(&mut self) -> Bytes {
+        self.some(Self::byte).into()
+    }
+
+    pub(crate) fn dependencies(&mut self) -> DependencySet {
+        let entries = self.some(|dice| (dice.object(), dice.version()));
+        entries.into_iter().collect()
+    }
+
+    pub(crate) fn versions(&mut self) -> BTreeMap<ObjectId, Version> {
+        let entries = self.some(|dice| (dice.object(), dice.version()));
+        entries.into_iter().collect()
+    }
+
+    pub(crate) fn header(&mut self) -> Header {
+        Header {
+            world_line: self.world_line(),
+            dependencies: self.dependencies(),
+        }
+    }
+
+    fn fragment(&mut self) -> Fragment {
+        let entry = |dice: &mut Self| FragmentVersion {
+            version: dice.version(),
+            world_line: dice.world_line(),
+            dependencies: dice.dependencies(),
+            durable: dice.coin(),
+        };
+        let mut versions = self.some(entry);
+        versions.sort_by_key(|entry| entry.version);
+        versions.dedup_by_key(|entry| entry.version);
+        Fragment {
+            world_line: self.world_line(),
+            committed: self.version(),
+            versions,
+        }
+    }
+
+    pub(crate) fn to_coordinator(&mut self) -> ToCoordinator {
+        let (object, incarnation) = (self.object(), self.incarnation());
+        match self.roll(4) {
+            0 => ToCoordinator::Join {
+                object,
+                incarnation,
+                fragment: self.fragment(),
+            },
+            1 => ToCoordinator::Report {
+                object,
+                incarnation,
+                gather: self.coin().then(|| self.gather()),
+                fragment: self.fragment(),
+            },
+            2 => ToCoordinator::Persisted {
+                object,
+                incarnation,
+                world_line: self.world_line(),
+                version: self.version(),
+                dependencies: self.dependencies(),
+            },
+            _ => ToCoordinator::Leave {
+                object,
+                incarnation,
+                version: self.version(),
+            },
+        }
+    }
+
+    pub(crate) fn decision(&mut self) -> Decision {
+        Decision {
+            world_line: self.world_line(),
+            failed: self.object(),
+            incarnation: self.incarnation(),
+            cut: self.versions(),
+        }
+    }
+
+    pub(crate) fn to_participant(&mut self) -> ToParticipant {
+        let incarnation = self.incarnation();
+        match self.roll(9) {
+            0 => ToParticipant::Welcome {
+                world_line: self.world_line(),
+                decisions: self.some(Self::decision),
+                boundary: self.versions(),
+            },
+            1 => ToParticipant::Admit {
+                incarnation,
+                world_line: self.world_line(),
+                keep: self.version(),
+                boundary: self.versions(),
+            },
+            2 => ToParticipant::Gather {
+                gather: self.gather(),
+            },
+            3 => ToParticipant::GatherDone {
+                gather: self.gather(),
+            },
+            4 => ToParticipant::Decide(self.decision()),
+            5 => ToParticipant::Boundary(self.versions()),
+            6 => ToParticipant::Refused {
+                incarnation,
+                refusal: Refusal::Fenced {
+                    by: self.incarnation(),
+                },
+            },
+            7 => ToParticipant::Refused {
+                incarnation,
+                refusal: Refusal::LostCommitted {
+                    committed: self.version(),
+                    found: self.version(),
+                },
+            },
+            _ => ToParticipant::Left { incarnation },
+        }
+    }
+
+    pub(crate) fn peer_message(&mut self) -> PeerMessage {
+        match self.roll(8) {
+            0 => PeerMessage::Acknowledge(self.seq()),
+            1 => PeerMessage::WorldLine(self.world_line()),
+            2 => PeerMessage::Resend(self.world_line()),
+            _ => PeerMessage::Channel(ChannelMessage {
+                seq: self.seq(),
+                header: self.header(),
+                payload: self.payload(),
+            }),
+        }
+    }
+
+    pub(crate) fn metadata(&mut self) -> VersionMetadata {
+        let record = |dice: &mut Self| PeerRecord {
+            in_next: dice.seq(),
+            acknowledged: dice.seq(),
+            out_first: dice.seq(),
+            sent: dice.some(|dice| (dice.version(), dice.payload())),
+        };
+        let version = self.version();
+        let mut dependencies = self.dependencies();
+        // Rule P4 is the writer's business.
+        dependencies.retain(|_, needs| needs <= version);
+        VersionMetadata {
+            version,
+            world_line: self.world_line(),
+            committed: self.version(),
+            dependencies,
+            channels: self
+                .some(|dice| (dice.object(), record(dice)))
+                .into_iter()
+                .collect(),
+            complete: self.coin(),
+        }
+    }
+
+    pub(crate) fn log_record(&mut self) -> LogRecord {
+        let (object, incarnation) = (self.object(), self.incarnation());
+        match self.roll(3) {
+            0 => LogRecord::Joined {
+                object,
+                incarnation,
+            },
+            1 => LogRecord::Left {
+                object,
+                incarnation,
+                version: self.version(),
+            },
+            _ => LogRecord::Decided(self.decision()),
+        }
+    }
+}
