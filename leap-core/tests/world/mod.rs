@@ -278,8 +278,13 @@ impl World {
 
     /// Lets everything happen that is due, in one fixed order.
     pub(crate) fn settle(&mut self) {
+        self.settle_but(|_| false);
+    }
+
+    /// Lets everything happen that is due but for what is `held` back.
+    pub(crate) fn settle_but(&mut self, held: impl Fn(Step) -> bool) {
         let mut steps = 0;
-        while let Some(&step) = self.due().first() {
+        while let Some(step) = self.due().into_iter().find(|&step| !held(step)) {
             assert!(self.step(step), "{step:?} was due");
             steps += 1;
             assert!(steps < 100_000, "never settles: {:#?}", self.due());
@@ -329,6 +334,35 @@ impl World {
         let event = events.next().expect("a payload names its event");
         state.received.entry(from).or_default().push(event);
         state.seen.extend(events);
+    }
+}
+
+/// What scenarios need besides steps.
+impl World {
+    /// An empty disk.
+    pub(crate) fn lose_storage(&mut self, object: ObjectId) {
+        self.host(object).durable.clear();
+    }
+
+    /// The process ends in order and a new incarnation starts from the same storage.
+    pub(crate) fn come_back(&mut self, object: ObjectId) {
+        let over = self.truth.over.remove(&object);
+        assert_eq!(over, Some(Effect::Left));
+        assert!(self.step(Step::Crash(object)));
+    }
+
+    /// How many events the state of `object` depends on.
+    pub(crate) fn seen(&self, object: ObjectId) -> usize {
+        self.hosts[&object].state.seen.len()
+    }
+
+    pub(crate) fn participant(&self, object: ObjectId) -> &Participant {
+        &self.hosts[&object].participant
+    }
+
+    /// How many events something released depends on.
+    pub(crate) fn released(&self) -> usize {
+        self.truth.released.len()
     }
 }
 
