@@ -7,9 +7,11 @@
 //! - A trip holds one unit at most: reserving again gives the same one, and is counted as repeated.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use leap::{Action, CallError, Host, Machine, ObjectClient, ObjectOptions, StateError};
+use leap::{Action, Host, Journaled, Machine, Object, ObjectOptions, StateError};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 /// How many reservations one page of a list has at most.
 const LONGEST_PAGE: usize = 10_000;
@@ -159,29 +161,43 @@ impl Inventory {
     }
 }
 
-/// Why a service cannot be hosted.
-#[derive(Debug, thiserror::Error)]
-pub enum HostServiceError {
-    /// Its storage cannot be read.
-    #[error("the state cannot be brought back")]
-    State(#[from] StateError),
-    /// It does not answer.
-    #[error("the capacity cannot be set")]
-    Call(#[from] CallError),
-}
-
-/// Hosts an [`Inventory`] of at least `capacity` units as the object called `name`; returns when the
-/// outside world may know that it is there.
+/// Hosts an [`Inventory`] of at least `capacity` units as the object called `name`. It takes
+/// reservations as soon as its cluster is complete: wait for that with [`Opening::done`] when
+/// everything is hosted.
 ///
 /// # Errors
 ///
-/// [`HostServiceError`].
+/// [`StateError`] if its storage cannot be read.
 pub async fn host_service(
     host: &Host,
     name: &str,
     capacity: u64,
     options: ObjectOptions,
-) -> Result<(), HostServiceError> {
-    host.supervise::<Inventory>(name, options, |_| ()).await?;
-    Ok(ObjectClient::new(host, name).call("provide", &capacity).await?)
+) -> Result<Opening, StateError> {
+    let (done, opening) = watch::channel(false);
+    let done = Arc::new(done);
+    let open = move |inventory: Object<Journaled<Inventory>>| {
+        let done = done.clone();
+        tokio::spawn(async move {
+            match inventory.change_released(|action| Inventory::provide(action, capacity)).await {
+                Ok(()) => drop(done.send_replace(true)),
+                Err(error) => tracing::warn!(service = inventory.name(), %error, "not open yet"),
+            }
+        });
+    };
+    host.supervise(name, options, open).await?;
+    Ok(Opening(opening))
+}
+
+/// A service that is about to have its units.
+#[derive(Debug)]
+#[must_use = "whoever asks before it is done may be refused"]
+pub struct Opening(watch::Receiver<bool>);
+
+impl Opening {
+    /// Waits until the units are there and can never be lost. Members of a cluster that comes back
+    /// wait for each other: host all before waiting for any. Gives `false` if the host is gone.
+    pub async fn done(mut self) -> bool {
+        self.0.wait_for(|&is_done| is_done).await.is_ok()
+    }
 }

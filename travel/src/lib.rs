@@ -12,7 +12,8 @@
 //!
 //! let host = Host::builder().start().await?;
 //! for service in travel::SERVICES {
-//!     travel::host_service(&host, service, 100, ObjectOptions::default()).await?;
+//!     let opening = travel::host_service(&host, service, 100, ObjectOptions::default()).await?;
+//!     assert!(opening.done().await);
 //! }
 //! travel::host_workflows(&host, travel::SERVICES, ObjectOptions::default()).await?;
 //!
@@ -29,7 +30,7 @@ mod inventory;
 mod trip;
 
 pub use audit::{Audit, audit};
-pub use inventory::{HostServiceError, Inventory, InventoryClient, Rejected, Reservation, Stats, host_service};
+pub use inventory::{Inventory, InventoryClient, Opening, Rejected, Reservation, Stats, host_service};
 pub use trip::{Booking, Confirmation, Trip, book, book_trip, host_workflows};
 
 /// The services of an ordinary trip.

@@ -15,10 +15,14 @@ async fn store() -> Result<Store> {
 
 async fn host_all(store: &Store, options: ObjectOptions) -> Result<Host> {
     let host = Host::builder().store(store.clone()).start().await?;
+    let mut openings = Vec::new();
     for service in SERVICES {
-        travel::host_service(&host, service, CAPACITY, options).await?;
+        openings.push(travel::host_service(&host, service, CAPACITY, options).await?);
     }
     travel::host_workflows(&host, SERVICES, options).await?;
+    for opening in openings {
+        assert!(opening.done().await);
+    }
     Ok(host)
 }
 
@@ -53,7 +57,7 @@ async fn a_refusal_undoes_what_was_reserved() -> Result<()> {
     let host = Host::builder().start().await?;
     let options = ObjectOptions::default();
     for (service, capacity) in [("hotel", 10), ("flight", 10), ("car", 2)] {
-        travel::host_service(&host, service, capacity, options).await?;
+        assert!(travel::host_service(&host, service, capacity, options).await?.done().await);
     }
     travel::host_workflows(&host, SERVICES, options).await?;
     let mut booked = Vec::new();
