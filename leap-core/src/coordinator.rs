@@ -123,6 +123,7 @@ pub struct Coordinator {
     boundary_is_known: bool,
     phase: Phase,
     joiners: BTreeMap<ObjectId, Joiner>,
+    is_superseded: bool,
     /// Records on their way to the log, oldest first.
     logging: VecDeque<LogRecord>,
     effects: VecDeque<CoordinatorEffect>,
@@ -143,6 +144,7 @@ impl Coordinator {
             boundary_is_known: false,
             phase: Phase::Steady,
             joiners: BTreeMap::new(),
+            is_superseded: false,
             logging: VecDeque::new(),
             effects: VecDeque::new(),
         };
@@ -206,6 +208,12 @@ impl Coordinator {
         }
     }
 
+    /// Whether a later coordinator has been at work. This one then says nothing any more, and its
+    /// driver should close all links, so that participants look for the successor.
+    pub fn is_superseded(&self) -> bool {
+        self.is_superseded
+    }
+
     /// The members with their newest admitted incarnation.
     pub fn members(&self) -> impl Iterator<Item = (ObjectId, Incarnation)> + '_ {
         self.members
@@ -216,6 +224,10 @@ impl Coordinator {
     /// Takes in one input. See the driver contract in the [crate documentation](crate); inputs may
     /// be taken in several at a time before effects are drained, which bundles boundary news.
     pub fn handle(&mut self, input: CoordinatorInput) {
+        self.is_superseded |= self.shows_successor(&input);
+        if self.is_superseded {
+            return self.effects.clear();
+        }
         match input {
             CoordinatorInput::Subscribe { link, world_line } => self.welcome(link, world_line),
             CoordinatorInput::Message(message) => self.handle_message(message),
@@ -233,7 +245,7 @@ impl Coordinator {
         if let Some(effect) = self.effects.pop_front() {
             return Some(effect);
         }
-        if self.boundary_is_known && self.graph.has_advanced() {
+        if self.boundary_is_known && self.graph.has_advanced() && !self.is_superseded {
             let advanced = self.graph.take_advanced();
             return Some(CoordinatorEffect::Broadcast(ToParticipant::Boundary(
                 advanced,
@@ -245,6 +257,29 @@ impl Coordinator {
 
 /// What participants say.
 impl Coordinator {
+    /// Whether somebody knows a gather or a decision that is not ours. All of ours are durable before
+    /// anybody knows them, so only a successor can be behind it. Our word is worth nothing then: we
+    /// would end its gathers, and take a version that was named after its decision for one of the same
+    /// number that was removed by it.
+    fn shows_successor(&self, input: &CoordinatorInput) -> bool {
+        let (gather, known) = match input {
+            CoordinatorInput::Subscribe { world_line, .. } => (None, *world_line),
+            CoordinatorInput::Message(ToCoordinator::Join { fragment, .. }) => {
+                (None, Some(fragment.world_line))
+            }
+            CoordinatorInput::Message(ToCoordinator::Report {
+                gather, fragment, ..
+            }) => (*gather, Some(fragment.world_line)),
+            CoordinatorInput::Message(ToCoordinator::Persisted { world_line, .. }) => {
+                (None, Some(*world_line))
+            }
+            CoordinatorInput::Message(ToCoordinator::Leave { .. }) | CoordinatorInput::Logged => {
+                (None, None)
+            }
+        };
+        gather.is_some_and(|gather| gather.term > self.term) || known > Some(self.world_line())
+    }
+
     fn welcome(&mut self, link: LinkId, known: Option<WorldLine>) {
         let known = known.unwrap_or(self.world_line());
         let message = ToParticipant::Welcome {
@@ -317,7 +352,7 @@ impl Coordinator {
         answers: Option<GatherId>,
         fragment: Fragment,
     ) {
-        if !self.is_member(object, incarnation) || fragment.world_line > self.world_line() {
+        if !self.is_member(object, incarnation) {
             return;
         }
         if fragment.world_line < self.world_line() {
@@ -354,15 +389,14 @@ impl Coordinator {
         self.proceed();
     }
 
-    /// A participant that was away when a gather ended still believes in it. A gather of a later term
-    /// is not ours to end: we have been superseded, and its decision may be on the way.
+    /// A participant that was away when a gather ended still believes in it.
     fn end_gather_of(
         &mut self,
         object: ObjectId,
         incarnation: Incarnation,
         gather: Option<GatherId>,
     ) {
-        if let Some(gather) = gather.filter(|gather| gather.term <= self.term) {
+        if let Some(gather) = gather {
             self.tell(object, incarnation, ToParticipant::GatherDone { gather });
         }
     }

@@ -39,7 +39,8 @@ pub struct FragmentVersion {
 /// volatile ones and the open one included (rule P9).
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Fragment {
-    /// The participant's world-line.
+    /// The participant's world-line; for one that comes back from storage the newest in which anything
+    /// there was sealed.
     pub world_line: WorldLine,
     /// Its newest version that it knows to be inside the boundary.
     pub committed: Version,

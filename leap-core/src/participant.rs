@@ -243,6 +243,10 @@ impl Participant {
         later: Vec<VersionMetadata>,
     ) -> Result<Self, RecoverError> {
         let mut participant = Self::new(id, incarnation, speculation);
+        // Tells a coordinator that knows less than our storage that it has been superseded.
+        let stored = checkpoint.iter().chain(&later);
+        let newest = stored.map(|metadata| metadata.world_line).max();
+        participant.world_line = newest.unwrap_or_default();
         let (history, channels) = history::recover(checkpoint, later)?;
         participant.history = history;
         participant.channels = channels;
