@@ -172,6 +172,9 @@ impl World {
         if seat.is_alive {
             seat.messages += 1;
             seat.coordinator.handle(input);
+            if seat.coordinator.is_superseded() {
+                return self.crash_seat(id, 0);
+            }
             self.obey_seat(id);
             self.judge_quiet(id);
         }
