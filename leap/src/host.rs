@@ -353,7 +353,9 @@ impl Host {
         self.inner().spawn(async move {
             loop {
                 let why = object.stopped().await;
-                if matches!(why, Stopped::Refused(_) | Stopped::Left | Stopped::HostGone) {
+                let is_over = matches!(why, Stopped::Refused(_) | Stopped::Left | Stopped::HostGone);
+                // Storage may know of a newer life before the coordinator tells.
+                if is_over || object.state().is_fenced() {
                     return;
                 }
                 let mut pause = Pause::default();

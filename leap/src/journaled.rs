@@ -27,7 +27,7 @@ use std::ops::Deref;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use leap_core::{Incarnation, ObjectId, Version, VersionMetadata};
-use leap_store::{Journal, Recovered, Store};
+use leap_store::{Journal, JournalState, Recovered, Store};
 use parking_lot::Mutex;
 
 use crate::object::{ActionContext, Object, Output, OutputLost};
@@ -101,6 +101,11 @@ impl<M: Machine> Journaled<M> {
     /// Looks at the machine. What is seen is speculative; [`Object::read`] gives what it depends on.
     pub fn view<R>(&self, view: impl FnOnce(&M) -> R) -> R {
         view(&self.log.lock().machine)
+    }
+
+    /// Whether storage belongs to a newer incarnation (rule P12).
+    pub(crate) fn is_fenced(&self) -> bool {
+        matches!(self.journal.state(), JournalState::Fenced { .. })
     }
 
     /// Counters of the journal: records, bytes, syncs.

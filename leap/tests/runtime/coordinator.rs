@@ -1,0 +1,66 @@
+//! The coordinator writes nothing on the failure-free path and can crash at any time (rule P11).
+
+use std::time::Duration;
+
+use leap::testing::Cluster;
+
+use crate::services::{Giver, SLOW_TO_SEAL, eventually, pair, taken};
+
+#[tokio::test(start_paused = true)]
+async fn work_goes_on_while_it_is_away_and_is_released_when_it_is_back() {
+    let cluster = Cluster::with(SLOW_TO_SEAL).await;
+    let (giver, taker) = pair(&cluster).await;
+    giver.change(|action| Giver::drop_off(action, 1)).await.unwrap();
+    cluster.settled().await;
+    cluster.crash(Cluster::COORDINATOR);
+    giver.change(|action| Giver::drop_off(action, 2)).await.unwrap();
+    eventually("the number arrives", || taken(&taker) == [1, 2]).await;
+    let mut output = taker.change(|action| action.output()).await.unwrap();
+    let released = tokio::time::timeout(Duration::from_secs(30), &mut output).await;
+    assert!(released.is_err(), "it depends on another object, whose boundary nobody knows");
+    cluster.restart(Cluster::COORDINATOR).await;
+    output.await.unwrap();
+    cluster.settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_during_a_rollback_changes_nothing_of_the_outcome() {
+    for wait_us in (0..4000).step_by(250) {
+        let cluster = Cluster::with(SLOW_TO_SEAL).await;
+        let (giver, taker) = pair(&cluster).await;
+        giver.change(|action| Giver::drop_off(action, 1)).await.unwrap();
+        cluster.settled().await;
+        giver.change(|action| Giver::drop_off(action, 2)).await.unwrap();
+        eventually("the second number arrives", || taken(&taker) == [1, 2]).await;
+        // Long links, so that the coordinator can be caught at each step of the rollback.
+        for host in ["a", "b"] {
+            cluster.slow(host, Cluster::COORDINATOR, Duration::from_millis(1));
+        }
+        let giver = cluster.restart("a").await.add::<Giver>("giver").await.unwrap();
+        tokio::time::sleep(Duration::from_micros(wait_us)).await;
+        cluster.restart(Cluster::COORDINATOR).await;
+        giver.ready().await.unwrap();
+        giver.change(|action| Giver::drop_off(action, 3)).await.unwrap();
+        cluster.settled().await;
+        assert_eq!(taken(&taker), [1, 3], "crashed after {wait_us} us");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_crashes_and_comes_back() {
+    let cluster = Cluster::with(SLOW_TO_SEAL).await;
+    let (giver, _) = pair(&cluster).await;
+    giver.change(|action| Giver::give(action, 1)).await.unwrap();
+    cluster.settled().await;
+    for host in [Cluster::COORDINATOR, "a", "b"] {
+        cluster.crash(host);
+    }
+    for host in [Cluster::COORDINATOR, "a", "b"] {
+        cluster.restart(host).await;
+    }
+    let (giver, taker) = pair(&cluster).await;
+    giver.change(|action| Giver::give(action, 2)).await.unwrap();
+    cluster.settled().await;
+    assert_eq!(taken(&taker), [1, 2]);
+    assert_eq!(giver.state().view(|giver| giver.answered.clone()), [1, 2]);
+}

@@ -1,0 +1,11 @@
+//! The runtime under faults: real hosts, objects and coordinator in one process, on a virtual clock.
+
+mod calls;
+mod channels;
+mod coordinator;
+mod fencing;
+mod idempotency;
+mod rollback;
+mod services;
+mod storage;
+mod sthreads;

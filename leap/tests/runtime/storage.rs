@@ -1,0 +1,115 @@
+//! Storage that fails, actions that panic, journals that stay short.
+
+use leap::testing::Cluster;
+use leap::{CallError, ObjectOptions, Stopped};
+use tokio::sync::mpsc;
+
+use crate::services::{SLOW_TO_SEAL, Taker, TakerClient, insist, taken, taker_on};
+
+type Lives = mpsc::UnboundedReceiver<leap::Object<leap::Journaled<Taker>>>;
+
+/// A supervised taker; its lives arrive one by one.
+async fn supervised(cluster: &Cluster) -> Lives {
+    let (lives, started) = mpsc::unbounded_channel();
+    let note = move |object| lives.send(object).unwrap();
+    cluster.host("a").await.supervise::<Taker>("taker", SLOW_TO_SEAL, note).await.unwrap();
+    started
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storage_failure_stops_the_object_and_supervision_brings_it_back() {
+    let cluster = Cluster::new().await;
+    let mut lives = supervised(&cluster).await;
+    let first = lives.recv().await.unwrap();
+    first.ready().await.unwrap();
+    first.change(|action| Taker::take(action, 1)).await.unwrap();
+    cluster.settled().await;
+
+    cluster.break_storage("a");
+    let output = first.change(|action| (Taker::take(action, 2), action.output()).1).await.unwrap();
+    output.await.unwrap_err();
+    let why = first.stopped().await;
+    assert!(matches!(why, Stopped::Storage { .. }), "{why}");
+    // While the cause is there, nothing comes back and nothing is acknowledged.
+    let client = TakerClient::new(cluster.host("a").await, "taker");
+    let refused = client.take(&3).await.unwrap_err();
+    assert!(matches!(refused, CallError::Unavailable { .. }), "{refused}");
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert!(lives.try_recv().is_err());
+
+    cluster.mend_storage("a");
+    let second = lives.recv().await.unwrap();
+    second.ready().await.unwrap();
+    assert_eq!(taken(&second), [1]);
+    assert_eq!(insist(|| client.take(&4)).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_that_panics_leaves_nothing_behind() {
+    let cluster = Cluster::new().await;
+    let mut lives = supervised(&cluster).await;
+    let first = lives.recv().await.unwrap();
+    first.ready().await.unwrap();
+    let client = TakerClient::new(cluster.host("a").await, "taker");
+    assert_eq!(client.take(&1).await, Ok(1));
+    let failed = client.explode(&2).await.unwrap_err();
+    assert_eq!(failed, CallError::Failed { method: "explode".into(), reason: "it panicked: boom at 2".into() });
+    let why = first.stopped().await;
+    assert!(matches!(why, Stopped::Failed { .. }), "{why}");
+    let second = lives.recv().await.unwrap();
+    second.ready().await.unwrap();
+    assert_eq!(taken(&second), [1]);
+    assert_eq!(insist(|| client.take(&3)).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_a_message_is_handled_stops_the_receiver_only() {
+    let cluster = Cluster::with(ObjectOptions::default()).await;
+    let taker = taker_on(&cluster.host("b").await).await;
+    let host = cluster.host("a").await;
+    let bomber = host.add::<crate::services::Giver>("giver").await.unwrap();
+    let explode = |number: u64| leap::encode_value(&number);
+    bomber.change(|action| action.tell(taker.id(), "explode", explode(5))).await.unwrap();
+    let why = taker.stopped().await;
+    assert!(matches!(why, Stopped::Failed { .. }), "{why}");
+    assert!(bomber.life().borrow().phase == leap::LifePhase::Active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn checkpoints_keep_recovery_short() {
+    let cluster = Cluster::new().await;
+    let host = cluster.host("a").await;
+    let log = host.add::<Pad>("pad").await.unwrap();
+    log.ready().await.unwrap();
+    let mut most = 0;
+    for round in 0..100_u64 {
+        // 256 KiB of changes to a state of a few bytes.
+        for _ in 0..4 {
+            log.change(|action| action.record((round, vec![0; 64 << 10]))).await.unwrap();
+        }
+        cluster.settled().await;
+        most = most.max(host.store().usage("pad").await.unwrap().bytes);
+    }
+    assert!(most < 8 << 20, "25 MiB were written, {most} bytes are kept");
+    let log = cluster.restart("a").await.add::<Pad>("pad").await.unwrap();
+    log.ready().await.unwrap();
+    assert_eq!(log.state().view(|pad| (pad.newest, pad.count)), (99, 400));
+}
+
+/// Remembers only the newest of many large changes.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+struct Pad {
+    newest: u64,
+    count: u64,
+}
+
+impl leap::Machine for Pad {
+    type Change = (u64, Vec<u8>);
+
+    fn apply(&mut self, (round, _): Self::Change) {
+        self.newest = round;
+        self.count += 1;
+    }
+}
+
+impl leap::Service for Pad {}
