@@ -34,9 +34,10 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use leap_core::{Rule, Rules};
+use leap_core::Rules;
 
 pub use checker::Violation;
+pub use leap_core::Rule;
 use config::Config;
 use random::Random;
 use world::World;
