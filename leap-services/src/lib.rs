@@ -10,8 +10,8 @@
 //! insides. All of them run with speculation or without ([`leap::Speculation`]): without, every step
 //! waits until what it follows from is durable.
 
-//pub mod kv;
-//pub mod log;
+pub mod kv;
+pub mod log;
 mod payload;
 pub mod workflow;
 

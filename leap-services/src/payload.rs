@@ -112,12 +112,14 @@ impl<'de> Visitor<'de> for Readable {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Payload, A::Error> {
-        let (key, hex) =
-            map.next_entry::<String, String>()?.ok_or_else(|| de::Error::invalid_length(0, &"one entry"))?;
+        let (key, hex) = map
+            .next_entry::<String, String>()?
+            .ok_or_else(|| de::Error::invalid_length(0, &"one entry"))?;
         if key != "hex" || map.next_key::<String>()?.is_some() {
             return Err(de::Error::custom("the only entry is \"hex\""));
         }
-        let bytes = bytes_of(&hex).ok_or_else(|| de::Error::custom("two hexadecimal digits for each byte"))?;
+        let bytes = bytes_of(&hex)
+            .ok_or_else(|| de::Error::custom("two hexadecimal digits for each byte"))?;
         Ok(bytes.into())
     }
 }

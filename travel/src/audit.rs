@@ -49,15 +49,27 @@ pub async fn audit<S: AsRef<str>>(
         let service = service.as_ref();
         holdings.insert(service.to_owned(), Holdings::of(&caller, service).await?);
     }
-    let trips: BTreeSet<&str> = holdings.values().flat_map(|service| service.units.keys()).map(String::as_str).collect();
-    let incomplete = trips.iter().filter(|&&trip| !holdings.values().all(|service| service.holds(trip)));
-    let told: BTreeSet<&str> = acknowledged.iter().map(|booking| booking.trip.as_str()).collect();
+    let trips: BTreeSet<&str> = holdings
+        .values()
+        .flat_map(|service| service.units.keys())
+        .map(String::as_str)
+        .collect();
+    let incomplete = trips
+        .iter()
+        .filter(|&&trip| !holdings.values().all(|service| service.holds(trip)));
+    let told: BTreeSet<&str> = acknowledged
+        .iter()
+        .map(|booking| booking.trip.as_str())
+        .collect();
     let incomplete = incomplete.count() as u64;
-    let unacknowledged = trips.difference(&told).filter(|&&trip| holdings.values().all(|service| service.holds(trip)));
+    let unacknowledged = trips
+        .difference(&told)
+        .filter(|&&trip| holdings.values().all(|service| service.holds(trip)));
     Ok(Audit {
         acknowledged: told.len() as u64,
         lost: count_lost(&holdings, acknowledged),
-        duplicated: holdings.values().map(Holdings::duplicates).sum::<u64>() + confirmed_twice(acknowledged),
+        duplicated: holdings.values().map(Holdings::duplicates).sum::<u64>()
+            + confirmed_twice(acknowledged),
         incomplete,
         unacknowledged: unacknowledged.count() as u64,
         seats_conserved: holdings.values().all(Holdings::adds_up),
@@ -79,9 +91,15 @@ impl Holdings {
             let page = service.reservations(&after).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.trip.clone());
-            units.extend(page.into_iter().map(|reservation| (reservation.trip, reservation.unit)));
+            units.extend(
+                page.into_iter()
+                    .map(|reservation| (reservation.trip, reservation.unit)),
+            );
         }
-        Ok(Self { stats: service.stats().await?, units })
+        Ok(Self {
+            stats: service.stats().await?,
+            units,
+        })
     }
 
     fn holds(&self, trip: &str) -> bool {
@@ -94,17 +112,27 @@ impl Holdings {
     }
 
     fn adds_up(&self) -> bool {
-        let Stats { capacity, reserved, free, .. } = self.stats;
+        let Stats {
+            capacity,
+            reserved,
+            free,
+            ..
+        } = self.stats;
         reserved == self.units.len() as u64 && reserved + free == capacity
     }
 }
 
 fn count_lost(holdings: &BTreeMap<String, Holdings>, acknowledged: &[Booking]) -> u64 {
     let confirmed = acknowledged.iter().flat_map(|booking| {
-        booking.confirmations.iter().map(move |confirmation| (&booking.trip, confirmation))
+        booking
+            .confirmations
+            .iter()
+            .map(move |confirmation| (&booking.trip, confirmation))
     });
     let lost = confirmed.filter(|(trip, confirmation)| {
-        let held = holdings.get(&confirmation.service).and_then(|service| service.units.get(*trip));
+        let held = holdings
+            .get(&confirmation.service)
+            .and_then(|service| service.units.get(*trip));
         held != Some(&confirmation.unit)
     });
     lost.count() as u64
@@ -116,7 +144,9 @@ fn confirmed_twice(acknowledged: &[Booking]) -> u64 {
     let mut twice = 0;
     for booking in acknowledged {
         for confirmation in &booking.confirmations {
-            let owner = owners.entry((&confirmation.service, confirmation.unit)).or_insert(&booking.trip);
+            let owner = owners
+                .entry((&confirmation.service, confirmation.unit))
+                .or_insert(&booking.trip);
             twice += u64::from(*owner != &booking.trip);
         }
     }

@@ -83,10 +83,10 @@ impl Machine for Inventory {
         match change {
             Change::Provided(capacity) => self.capacity = capacity,
             Change::Reserved(trip) => {
-                let unit = self.free.pop_first().unwrap_or_else(|| {
+                let unit = self.first_free();
+                if !self.free.remove(&unit) {
                     self.next_unit += 1;
-                    self.next_unit - 1
-                });
+                }
                 self.held.insert(trip, unit);
             }
             Change::Cancelled(trip) => {
@@ -103,9 +103,16 @@ impl Inventory {
         self.held.len() as u64 >= self.capacity
     }
 
+    fn first_free(&self) -> u64 {
+        self.free.first().copied().unwrap_or(self.next_unit)
+    }
+
     fn reservation(&self, trip: &str) -> Option<Reservation> {
         let unit = *self.held.get(trip)?;
-        Some(Reservation { trip: trip.to_owned(), unit })
+        Some(Reservation {
+            trip: trip.to_owned(),
+            unit,
+        })
     }
 }
 
@@ -118,10 +125,13 @@ impl Inventory {
             return Ok(existing);
         }
         if action.is_full() {
-            return Err(Rejected { capacity: action.capacity });
+            return Err(Rejected {
+                capacity: action.capacity,
+            });
         }
+        let unit = action.first_free();
         action.record(Change::Reserved(trip.clone()));
-        Ok(action.reservation(&trip).expect("just reserved"))
+        Ok(Reservation { trip, unit })
     }
 
     /// Gives a trip's unit back; tells whether it held one.
@@ -157,7 +167,11 @@ impl Inventory {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
         let page = action.held.range((from, Unbounded)).take(LONGEST_PAGE);
-        page.map(|(trip, &unit)| Reservation { trip: trip.clone(), unit }).collect()
+        page.map(|(trip, &unit)| Reservation {
+            trip: trip.clone(),
+            unit,
+        })
+        .collect()
     }
 }
 
@@ -179,7 +193,10 @@ pub async fn host_service(
     let open = move |inventory: Object<Journaled<Inventory>>| {
         let done = done.clone();
         tokio::spawn(async move {
-            match inventory.change_released(|action| Inventory::provide(action, capacity)).await {
+            match inventory
+                .change_released(|action| Inventory::provide(action, capacity))
+                .await
+            {
                 Ok(()) => drop(done.send_replace(true)),
                 Err(error) => tracing::warn!(service = inventory.name(), %error, "not open yet"),
             }

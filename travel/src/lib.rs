@@ -30,7 +30,9 @@ mod inventory;
 mod trip;
 
 pub use audit::{Audit, audit};
-pub use inventory::{Inventory, InventoryClient, Opening, Rejected, Reservation, Stats, host_service};
+pub use inventory::{
+    Inventory, InventoryClient, Opening, Rejected, Reservation, Stats, host_service,
+};
 pub use trip::{Booking, Confirmation, Trip, book, book_trip, host_workflows};
 
 /// The services of an ordinary trip.

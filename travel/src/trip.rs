@@ -42,18 +42,30 @@ pub struct Confirmation {
 /// # Errors
 ///
 /// [`WorkflowError::Failed`] if a service refuses; those of the steps.
-pub async fn book_trip(ctx: WorkflowContext, trip: Trip, services: Arc<[String]>) -> Result<Booking, WorkflowError> {
+pub async fn book_trip(
+    ctx: WorkflowContext,
+    trip: Trip,
+    services: Arc<[String]>,
+) -> Result<Booking, WorkflowError> {
     let mut confirmations = Vec::with_capacity(services.len());
     for service in services.iter() {
         // Before the call: should the workflow be cancelled while the call is under way, nobody knows
         // whether it reserved something. Cancelling what was not reserved does nothing.
         cancel_if_failed(&ctx, service);
-        let reserved: Result<Reservation, Rejected> = ctx.call(service, "reserve", ctx.id()).await?;
-        let Reservation { unit, .. } =
-            reserved.map_err(|rejected| WorkflowError::failed(format_args!("{service}: {rejected}")))?;
-        confirmations.push(Confirmation { service: service.clone(), unit });
+        let reserved: Result<Reservation, Rejected> =
+            ctx.call(service, "reserve", ctx.id()).await?;
+        let Reservation { unit, .. } = reserved
+            .map_err(|rejected| WorkflowError::failed(format_args!("{service}: {rejected}")))?;
+        confirmations.push(Confirmation {
+            service: service.clone(),
+            unit,
+        });
     }
-    Ok(Booking { trip: ctx.id().to_owned(), traveller: trip.traveller, confirmations })
+    Ok(Booking {
+        trip: ctx.id().to_owned(),
+        traveller: trip.traveller,
+        confirmations,
+    })
 }
 
 fn cancel_if_failed(ctx: &WorkflowContext, service: &str) {
@@ -77,7 +89,10 @@ pub async fn host_workflows(
 ) -> Result<Engine, StateError> {
     let services: Arc<[String]> = services.into_iter().map(Into::into).collect();
     let book_trip = move |ctx, trip| book_trip(ctx, trip, services.clone());
-    Engine::builder().register(BOOK_TRIP, book_trip).start(host, WORKFLOWS, options).await
+    Engine::builder()
+        .register(BOOK_TRIP, book_trip)
+        .start(host, WORKFLOWS, options)
+        .await
 }
 
 /// Books a trip from outside; asking again with the same id gives the same booking.
@@ -86,5 +101,7 @@ pub async fn host_workflows(
 ///
 /// [`EngineError::Workflow`] if a service refused, and then nothing is reserved.
 pub async fn book(caller: impl Call, id: &str, trip: &Trip) -> Result<Booking, EngineError> {
-    EngineClient::new(caller, WORKFLOWS).run(BOOK_TRIP, id, trip).await
+    EngineClient::new(caller, WORKFLOWS)
+        .run(BOOK_TRIP, id, trip)
+        .await
 }

@@ -27,7 +27,12 @@ async fn host_all(store: &Store, options: ObjectOptions) -> Result<Host> {
 }
 
 fn trip(number: usize) -> (String, Trip) {
-    (format!("trip-{number:03}"), Trip { traveller: format!("traveller {number}") })
+    (
+        format!("trip-{number:03}"),
+        Trip {
+            traveller: format!("traveller {number}"),
+        },
+    )
 }
 
 async fn book(host: &Host, number: usize) -> Result<Booking, leap_services::workflow::EngineError> {
@@ -42,7 +47,14 @@ async fn audit(host: &Host, bookings: &[Booking]) -> Result<Audit> {
 #[tokio::test(start_paused = true)]
 async fn books_many_trips_at_once() -> Result<()> {
     for speculation in [Speculation::On, Speculation::Off] {
-        let host = host_all(&store().await?, ObjectOptions { speculation, ..ObjectOptions::default() }).await?;
+        let host = host_all(
+            &store().await?,
+            ObjectOptions {
+                speculation,
+                ..ObjectOptions::default()
+            },
+        )
+        .await?;
         let bookings = join_all((0..20).map(|number| book(&host, number))).await;
         let bookings = bookings.into_iter().collect::<Result<Vec<_>, _>>()?;
         let audit = audit(&host, &bookings).await?;
@@ -57,14 +69,22 @@ async fn a_refusal_undoes_what_was_reserved() -> Result<()> {
     let host = Host::builder().start().await?;
     let options = ObjectOptions::default();
     for (service, capacity) in [("hotel", 10), ("flight", 10), ("car", 2)] {
-        assert!(travel::host_service(&host, service, capacity, options).await?.done().await);
+        assert!(
+            travel::host_service(&host, service, capacity, options)
+                .await?
+                .done()
+                .await
+        );
     }
     travel::host_workflows(&host, SERVICES, options).await?;
     let mut booked = Vec::new();
     for number in 0..5 {
         match book(&host, number).await {
             Ok(booking) => booked.push(booking),
-            Err(error) => assert_eq!(anyhow::Error::from(error).root_cause().to_string(), "car: all 2 are taken"),
+            Err(error) => assert_eq!(
+                anyhow::Error::from(error).root_cause().to_string(),
+                "car: all 2 are taken"
+            ),
         }
     }
     assert_eq!(booked.len(), 2);
@@ -84,7 +104,11 @@ async fn a_crash_of_everything_loses_nothing_and_doubles_nothing() -> Result<()>
         let mut bookings = futures::stream::FuturesUnordered::from_iter(bookings);
         // Some are acknowledged, the others are somewhere in the middle.
         for _ in 0..round {
-            acknowledged.push(futures::StreamExt::next(&mut bookings).await.expect("there are ten")?);
+            acknowledged.push(
+                futures::StreamExt::next(&mut bookings)
+                    .await
+                    .expect("there are ten")?,
+            );
         }
         host.kill();
     }
@@ -93,7 +117,12 @@ async fn a_crash_of_everything_loses_nothing_and_doubles_nothing() -> Result<()>
     for (booking, number) in all.into_iter().zip(0..) {
         let booking = booking?;
         let (id, _) = trip(number);
-        assert!(acknowledged.iter().all(|earlier| earlier.trip != id || *earlier == booking), "another booking");
+        assert!(
+            acknowledged
+                .iter()
+                .all(|earlier| earlier.trip != id || *earlier == booking),
+            "another booking"
+        );
         acknowledged.push(booking);
     }
     let audit = audit(&host, &acknowledged).await?;

@@ -31,7 +31,10 @@ pub struct EngineClient<C> {
 impl<C: Call> EngineClient<C> {
     /// A client of the engine called `engine`, reached through `caller`.
     pub fn new(caller: C, engine: impl Into<String>) -> Self {
-        Self { caller, engine: engine.into() }
+        Self {
+            caller,
+            engine: engine.into(),
+        }
     }
 
     /// As [`Engine::start`](super::Engine::start).
@@ -39,7 +42,12 @@ impl<C: Call> EngineClient<C> {
     /// # Errors
     ///
     /// As there.
-    pub async fn start(&self, workflow: &str, id: &str, input: &impl Serialize) -> Result<(), EngineError> {
+    pub async fn start(
+        &self,
+        workflow: &str,
+        id: &str,
+        input: &impl Serialize,
+    ) -> Result<(), EngineError> {
         self.ask("start", id, &request(workflow, id, input)).await
     }
 
@@ -80,8 +88,14 @@ impl<C: Call> EngineClient<C> {
     /// # Errors
     ///
     /// [`EngineError::Call`].
-    pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<InstanceStatus>, EngineError> {
-        Ok(ObjectClient::new(&self.caller, &self.engine).call("list", &(after, limit)).await?)
+    pub async fn list(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<InstanceStatus>, EngineError> {
+        Ok(ObjectClient::new(&self.caller, &self.engine)
+            .call("list", &(after, limit))
+            .await?)
     }
 
     /// As [`Engine::cancel`](super::Engine::cancel).
@@ -101,10 +115,17 @@ impl<C: Call> EngineClient<C> {
         request: &(impl Serialize + ?Sized),
     ) -> Result<R, EngineError> {
         let engine = ObjectClient::new(&self.caller, &self.engine).idempotency_key(id);
-        let reply: Result<R, EngineError> = engine.call(method, request).await.map_err(|error| match error {
-            CallError::BadReply { reason, .. } => EngineError::BadResult { id: id.to_owned(), reason },
-            error => EngineError::Call(error),
-        })?;
+        let reply: Result<R, EngineError> =
+            engine
+                .call(method, request)
+                .await
+                .map_err(|error| match error {
+                    CallError::BadReply { reason, .. } => EngineError::BadResult {
+                        id: id.to_owned(),
+                        reason,
+                    },
+                    error => EngineError::Call(error),
+                })?;
         reply
     }
 }

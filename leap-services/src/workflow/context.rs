@@ -37,7 +37,9 @@ pub struct WorkflowContext {
 
 impl fmt::Debug for WorkflowContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkflowContext").field("id", &self.run.id).finish_non_exhaustive()
+        f.debug_struct("WorkflowContext")
+            .field("id", &self.run.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,7 +89,9 @@ impl WorkflowContext {
                 Turn::Refused(error) => return Err(error),
                 Turn::Replayed { answer, .. } => answer,
                 Turn::Fresh(step) => {
-                    let call = |action: &Action<'_, Instances>| action.call(object, step.call(), &method, request);
+                    let call = |action: &Action<'_, Instances>| {
+                        action.call(object, step.call(), &method, request)
+                    };
                     run.ask(step, name, None, call).await
                 }
             };
@@ -104,7 +108,11 @@ impl WorkflowContext {
     ///
     /// [`WorkflowError::Type`] if what is on record is not a `T`, [`WorkflowError::Cancelled`],
     /// [`WorkflowError::NonDeterministic`].
-    pub fn run<T, F, W>(&self, name: &str, work: F) -> impl Future<Output = Result<T, WorkflowError>> + Send + use<T, F, W>
+    pub fn run<T, F, W>(
+        &self,
+        name: &str,
+        work: F,
+    ) -> impl Future<Output = Result<T, WorkflowError>> + Send + use<T, F, W>
     where
         T: Serialize + DeserializeOwned + Send,
         F: FnOnce() -> W + Send,
@@ -117,12 +125,14 @@ impl WorkflowContext {
                 Turn::Refused(error) => Err(error),
                 Turn::Replayed { answer, .. } => decode(&name, &given(answer).await?),
                 Turn::Fresh(step) if run.is_cancelled() => {
-                    run.record(step, name, Err(WorkflowError::Cancelled)).await?;
+                    run.record(step, name, Err(WorkflowError::Cancelled))
+                        .await?;
                     Err(WorkflowError::Cancelled)
                 }
                 Turn::Fresh(step) => {
                     let value = work().await;
-                    run.record(step, name, Ok(leap::encode_value(&value))).await?;
+                    run.record(step, name, Ok(leap::encode_value(&value)))
+                        .await?;
                     Ok(value)
                 }
             }
@@ -198,16 +208,27 @@ impl WorkflowContext {
     /// # Errors
     ///
     /// [`WorkflowError::Cancelled`], [`WorkflowError::NonDeterministic`].
-    pub fn sleep(&self, duration: Duration) -> impl Future<Output = Result<(), WorkflowError>> + Send + use<> {
+    pub fn sleep(
+        &self,
+        duration: Duration,
+    ) -> impl Future<Output = Result<(), WorkflowError>> + Send + use<> {
         const NAME: &str = "sleep";
         let (run, turn) = self.turn(NAME);
         async move {
             let (step, until_ms, answer) = match turn {
                 Turn::Refused(error) => return Err(error),
-                Turn::Replayed { step, until_ms, answer } => (step, until_ms.unwrap_or_default(), answer),
+                Turn::Replayed {
+                    step,
+                    until_ms,
+                    answer,
+                } => (step, until_ms.unwrap_or_default(), answer),
                 Turn::Fresh(step) => {
                     let until_ms = run.rules.clock.deadline_ms(duration);
-                    (step, until_ms, run.ask(step, NAME.to_owned(), Some(until_ms), |_| ()).await)
+                    (
+                        step,
+                        until_ms,
+                        run.ask(step, NAME.to_owned(), Some(until_ms), |_| ()).await,
+                    )
                 }
             };
             let over = tokio::time::sleep(run.rules.clock.until_ms(until_ms));
@@ -240,7 +261,10 @@ impl WorkflowContext {
         F: FnOnce(Self) -> W + Send + 'static,
         W: Future<Output = Result<(), WorkflowError>> + Send + 'static,
     {
-        let undo = Undo { name: name.to_owned(), undo: Box::new(|context| Box::pin(undo(context))) };
+        let undo = Undo {
+            name: name.to_owned(),
+            undo: Box::new(|context| Box::pin(undo(context))),
+        };
         self.run.register_undo(undo);
     }
 
@@ -264,7 +288,10 @@ impl leap::Call for WorkflowContext {
         async move {
             reply.await.map_err(|error| match error {
                 WorkflowError::Call { source, .. } => source,
-                other => CallError::Failed { method, reason: other.to_string() },
+                other => CallError::Failed {
+                    method,
+                    reason: other.to_string(),
+                },
             })
         }
     }
@@ -294,9 +321,18 @@ where
         };
         attempts += 1;
         if !policy.allows_another_after(attempts) {
-            return Err(WorkflowError::Effect { effect: name.to_owned(), attempts, reason: error });
+            return Err(WorkflowError::Effect {
+                effect: name.to_owned(),
+                attempts,
+                reason: error,
+            });
         }
-        tracing::debug!(effect = name, attempts, error, "an effect failed and is tried again");
+        tracing::debug!(
+            effect = name,
+            attempts,
+            error,
+            "an effect failed and is tried again"
+        );
         tokio::time::sleep(policy.pause_after(attempts)).await;
     }
 }

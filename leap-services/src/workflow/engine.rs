@@ -15,17 +15,39 @@ use tokio::task::JoinSet;
 use super::clock::Clock;
 use super::context::WorkflowContext;
 use super::error::{EngineError, WorkflowError};
-use super::instances::{InstanceActions as _, InstanceStatus, Instances, Job, StartRequest, result};
+use super::instances::{
+    InstanceActions as _, InstanceStatus, Instances, Job, StartRequest, result,
+};
 use super::run::Run;
 
 /// How many finished instances are kept unless the builder says otherwise.
 const KEEP_FINISHED: usize = 10_000;
 
 /// A registered function, with encoded input and result.
+trait Begin: Send + Sync {
+    fn begin(
+        &self,
+        context: WorkflowContext,
+        input: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, WorkflowError>>;
+}
+
+impl<F> Begin for F
+where
+    F: Fn(WorkflowContext, Bytes) -> BoxFuture<'static, Result<Bytes, WorkflowError>> + Send + Sync,
+{
+    fn begin(
+        &self,
+        context: WorkflowContext,
+        input: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, WorkflowError>> {
+        self(context, input)
+    }
+}
+
+/// As the engine knows it.
 #[derive(Clone)]
-pub(super) struct Workflow(
-    Arc<dyn Fn(WorkflowContext, Bytes) -> BoxFuture<'static, Result<Bytes, WorkflowError>> + Send + Sync>,
-);
+pub(super) struct Workflow(Arc<dyn Begin>);
 
 impl Workflow {
     fn new<I, R, F, W>(workflow: F) -> Self
@@ -36,7 +58,7 @@ impl Workflow {
         W: Future<Output = Result<R, WorkflowError>> + Send + 'static,
     {
         let workflow = Arc::new(workflow);
-        Self(Arc::new(move |context, input| {
+        Self(Arc::new(move |context: WorkflowContext, input: Bytes| {
             let workflow = workflow.clone();
             Box::pin(async move {
                 let input = serde_json::from_slice(&input);
@@ -52,7 +74,7 @@ impl Workflow {
         context: WorkflowContext,
         input: Bytes,
     ) -> BoxFuture<'static, Result<Bytes, WorkflowError>> {
-        (self.0)(context, input)
+        self.0.begin(context, input)
     }
 }
 
@@ -86,7 +108,9 @@ impl EngineBuilder {
         F: Fn(WorkflowContext, I) -> W + Send + Sync + 'static,
         W: Future<Output = Result<R, WorkflowError>> + Send + 'static,
     {
-        self.rules.workflows.insert(name.to_owned(), Workflow::new(workflow));
+        self.rules
+            .workflows
+            .insert(name.to_owned(), Workflow::new(workflow));
         self
     }
 
@@ -111,7 +135,12 @@ impl EngineBuilder {
     /// # Errors
     ///
     /// [`StateError`] if its storage cannot be read.
-    pub async fn start(self, host: &Host, name: &str, options: ObjectOptions) -> Result<Engine, StateError> {
+    pub async fn start(
+        self,
+        host: &Host,
+        name: &str,
+        options: ObjectOptions,
+    ) -> Result<Engine, StateError> {
         let rules = Arc::new(self.rules);
         let (current, object) = watch::channel(None);
         let started = move |object: Object<Journaled<Instances>>| {
@@ -135,13 +164,20 @@ pub struct Engine {
 impl Engine {
     /// An engine with nothing registered.
     pub fn builder() -> EngineBuilder {
-        let rules = Rules { workflows: HashMap::new(), keep_finished: KEEP_FINISHED, clock: Clock::default() };
+        let rules = Rules {
+            workflows: HashMap::new(),
+            keep_finished: KEEP_FINISHED,
+            clock: Clock::default(),
+        };
         EngineBuilder { rules }
     }
 
     /// The engine as a state object, in its present life.
     pub fn object(&self) -> Object<Journaled<Instances>> {
-        self.object.borrow().clone().expect("set before there is an engine")
+        self.object
+            .borrow()
+            .clone()
+            .expect("set before there is an engine")
     }
 
     /// Starts an instance called `id`; returns when the start can never be lost. Starting again with the
@@ -150,9 +186,17 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::UnknownWorkflow`], [`EngineError::Conflict`], [`EngineError::Call`].
-    pub async fn start(&self, workflow: &str, id: &str, input: &impl Serialize) -> Result<(), EngineError> {
+    pub async fn start(
+        &self,
+        workflow: &str,
+        id: &str,
+        input: &impl Serialize,
+    ) -> Result<(), EngineError> {
         let request = request(workflow, id, input);
-        self.object().change_released(|action| action.start(&request)).await?.map(|_| ())
+        self.object()
+            .change_released(|action| action.start(&request))
+            .await?
+            .map(|_| ())
     }
 
     /// Starts an instance called `id`, or finds the one that was started before, and waits for its result.
@@ -167,7 +211,10 @@ impl Engine {
         input: &impl Serialize,
     ) -> Result<R, EngineError> {
         let request = request(workflow, id, input);
-        decode(id, &result(&self.object(), |action| action.start(&request)).await?)
+        decode(
+            id,
+            &result(&self.object(), |action| action.start(&request)).await?,
+        )
     }
 
     /// Waits for the result of an instance.
@@ -186,7 +233,9 @@ impl Engine {
     ///
     /// [`EngineError::NotFound`], [`EngineError::Call`].
     pub async fn status(&self, id: &str) -> Result<InstanceStatus, EngineError> {
-        self.object().view_released(|instances| instances.status(id)).await?
+        self.object()
+            .view_released(|instances| instances.status(id))
+            .await?
     }
 
     /// Up to `limit` instances (1000 at most) in the order of their ids, after the one called `after`.
@@ -194,8 +243,15 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::Call`].
-    pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<InstanceStatus>, EngineError> {
-        Ok(self.object().view_released(|instances| instances.list(after, limit)).await?)
+    pub async fn list(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<InstanceStatus>, EngineError> {
+        Ok(self
+            .object()
+            .view_released(|instances| instances.list(after, limit))
+            .await?)
     }
 
     /// Asks an instance to end early: steps that it waits for, and those that it asks for from now on,
@@ -206,18 +262,26 @@ impl Engine {
     ///
     /// [`EngineError::NotFound`], [`EngineError::Call`].
     pub async fn cancel(&self, id: &str) -> Result<(), EngineError> {
-        self.object().change_released(|action| action.cancel(id)).await?
+        self.object()
+            .change_released(|action| action.cancel(id))
+            .await?
     }
 }
 
 pub(super) fn request(workflow: &str, id: &str, input: &impl Serialize) -> StartRequest {
     let input = to_raw_value(input).expect("inputs can be written as JSON");
-    StartRequest { workflow: workflow.to_owned(), id: id.to_owned(), input }
+    StartRequest {
+        workflow: workflow.to_owned(),
+        id: id.to_owned(),
+        input,
+    }
 }
 
 fn decode<R: DeserializeOwned>(id: &str, result: &[u8]) -> Result<R, EngineError> {
-    serde_json::from_slice(result)
-        .map_err(|error| EngineError::BadResult { id: id.to_owned(), reason: error.to_string() })
+    serde_json::from_slice(result).map_err(|error| EngineError::BadResult {
+        id: id.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 /// Runs the instances of one life of the engine: for each generation of the state, those that are
@@ -227,19 +291,35 @@ async fn attend(rules: Arc<Rules>, object: Object<Journaled<Instances>>) {
     let mut runs = JoinSet::new();
     while object.ready().await.is_ok() {
         let (sender, mut jobs) = mpsc::unbounded_channel();
-        let attached = object.change(|action| (action.context().generation(), action.attach(&rules, sender)));
-        let Ok((generation, unfinished)) = attached.await else { break };
-        let start = |runs: &mut JoinSet<()>, job: Job| match rules.workflows.get(&job.workflow).cloned() {
-            Some(workflow) => {
-                runs.spawn(Run::execute(object.clone(), rules.clone(), generation, job, workflow));
-            }
-            None => {
-                let Job { workflow, id, .. } = job;
-                tracing::warn!(workflow, id, "an instance waits for its workflow to be registered");
-            }
+        let attached =
+            object.change(|action| (action.context().generation(), action.attach(&rules, sender)));
+        let Ok((generation, unfinished)) = attached.await else {
+            break;
         };
+        let start =
+            |runs: &mut JoinSet<()>, job: Job| match rules.workflows.get(&job.workflow).cloned() {
+                Some(workflow) => {
+                    runs.spawn(Run::execute(
+                        object.clone(),
+                        rules.clone(),
+                        generation,
+                        job,
+                        workflow,
+                    ));
+                }
+                None => {
+                    let Job { workflow, id, .. } = job;
+                    tracing::warn!(
+                        workflow,
+                        id,
+                        "an instance waits for its workflow to be registered"
+                    );
+                }
+            };
         unfinished.into_iter().for_each(|job| start(&mut runs, job));
-        let is_over = |life: &leap::Life| life.generation != generation || matches!(life.phase, LifePhase::Stopped(_));
+        let is_over = |life: &leap::Life| {
+            life.generation != generation || matches!(life.phase, LifePhase::Stopped(_))
+        };
         loop {
             tokio::select! {
                 Some(job) = jobs.recv() => start(&mut runs, job),

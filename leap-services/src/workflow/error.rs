@@ -58,7 +58,7 @@ pub enum WorkflowError {
     #[error("{cause}; and compensation failed: {}", failed.join(", "))]
     Compensation {
         /// Why it failed in the first place.
-        cause: Box<WorkflowError>,
+        cause: Box<Self>,
         /// The compensations that failed, each with its reason.
         failed: Vec<String>,
     },
@@ -81,11 +81,16 @@ pub enum WorkflowError {
 impl WorkflowError {
     /// The workflow gives up because of `reason`.
     pub fn failed(reason: impl fmt::Display) -> Self {
-        Self::Failed { reason: reason.to_string() }
+        Self::Failed {
+            reason: reason.to_string(),
+        }
     }
 
     pub(super) fn ill_typed(what: &str, error: impl fmt::Display) -> Self {
-        Self::Type { what: what.to_owned(), reason: error.to_string() }
+        Self::Type {
+            what: what.to_owned(),
+            reason: error.to_string(),
+        }
     }
 }
 

@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use leap::{
-    Action, CallError, Journaled, Machine, Object, ObjectId, Output, OutputLost, Service, decode_request, encode_value,
+    Action, CallError, Journaled, Machine, Object, ObjectId, Output, OutputLost, Service,
+    decode_request, encode_value,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -176,20 +177,48 @@ impl Machine for Instances {
 
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Started { workflow, id, input } => {
+            Change::Started {
+                workflow,
+                id,
+                input,
+            } => {
                 self.numbers.insert(id.clone(), self.next);
-                let instance = Instance { workflow, id, input, steps: Vec::new(), state: State::Running };
+                let instance = Instance {
+                    workflow,
+                    id,
+                    input,
+                    steps: Vec::new(),
+                    state: State::Running,
+                };
                 self.by_number.insert(self.next, instance);
                 self.next += 1;
             }
-            Change::Asked { step, name, until_ms } => self.put(step, Step { name, until_ms, answer: None }),
+            Change::Asked {
+                step,
+                name,
+                until_ms,
+            } => self.put(
+                step,
+                Step {
+                    name,
+                    until_ms,
+                    answer: None,
+                },
+            ),
             Change::Answered { step, answer } => {
                 if let Some(open) = self.open_step(step) {
                     open.answer = Some(answer);
                 }
             }
             Change::Recorded { step, name, answer } => {
-                self.put(step, Step { name, until_ms: None, answer: Some(answer) });
+                self.put(
+                    step,
+                    Step {
+                        name,
+                        until_ms: None,
+                        answer: Some(answer),
+                    },
+                );
             }
             Change::CancelRequested { instance } => self.cancel(instance),
             Change::Finished { instance, outcome } => {
@@ -224,26 +253,44 @@ impl Instances {
     fn cancel(&mut self, instance: u64) {
         if let Some(instance) = self.by_number.get_mut(&instance) {
             instance.state = State::Cancelling;
-            let open = instance.steps.iter_mut().flatten().filter(|step| step.answer.is_none());
+            let open = instance
+                .steps
+                .iter_mut()
+                .flatten()
+                .filter(|step| step.answer.is_none());
             open.for_each(|step| step.answer = Some(Err(WorkflowError::Cancelled)));
         }
     }
 
     fn step(&self, step: StepId) -> Option<&Step> {
-        self.by_number.get(&step.instance())?.steps.get(step.index())?.as_ref()
+        self.by_number
+            .get(&step.instance())?
+            .steps
+            .get(step.index())?
+            .as_ref()
     }
 
     fn open_step(&mut self, step: StepId) -> Option<&mut Step> {
-        let step = self.by_number.get_mut(&step.instance())?.steps.get_mut(step.index())?.as_mut()?;
+        let step = self
+            .by_number
+            .get_mut(&step.instance())?
+            .steps
+            .get_mut(step.index())?
+            .as_mut()?;
         step.answer.is_none().then_some(step)
     }
 
     pub(super) fn is_cancelling(&self, instance: u64) -> bool {
-        self.by_number.get(&instance).is_some_and(|instance| matches!(instance.state, State::Cancelling))
+        self.by_number
+            .get(&instance)
+            .is_some_and(|instance| matches!(instance.state, State::Cancelling))
     }
 
     fn find(&self, id: &str) -> Result<(u64, &Instance), EngineError> {
-        let number = self.numbers.get(id).ok_or_else(|| EngineError::NotFound { id: id.to_owned() })?;
+        let number = self
+            .numbers
+            .get(id)
+            .ok_or_else(|| EngineError::NotFound { id: id.to_owned() })?;
         Ok((*number, &self.by_number[number]))
     }
 
@@ -258,8 +305,12 @@ impl Instances {
     pub(super) fn list(&self, after: Option<&str>, limit: usize) -> Vec<InstanceStatus> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
-        let page = self.numbers.range::<str, _>((from, Unbounded)).take(limit.min(LONGEST_LIST));
-        page.map(|(_, number)| self.by_number[number].status()).collect()
+        let page = self
+            .numbers
+            .range::<str, _>((from, Unbounded))
+            .take(limit.min(LONGEST_LIST));
+        page.map(|(_, number)| self.by_number[number].status())
+            .collect()
     }
 }
 
@@ -388,7 +439,11 @@ pub(super) trait InstanceActions {
         ask: impl FnOnce(&Self),
     ) -> Answer;
     /// Answers a step that was asked for, and gives the answer it has now.
-    fn answer(&mut self, step: StepId, answer: Result<Bytes, WorkflowError>) -> Result<Bytes, WorkflowError>;
+    fn answer(
+        &mut self,
+        step: StepId,
+        answer: Result<Bytes, WorkflowError>,
+    ) -> Result<Bytes, WorkflowError>;
     /// Asks an instance to end early.
     fn cancel(&mut self, id: &str) -> Result<(), EngineError>;
     /// Ends an instance.
@@ -397,29 +452,65 @@ pub(super) trait InstanceActions {
 
 impl InstanceActions for Action<'_, Instances> {
     fn attach(&mut self, rules: &Arc<Rules>, jobs: mpsc::UnboundedSender<Job>) -> Vec<Job> {
-        let mut live = Live { attached: Some(Attached { rules: rules.clone(), jobs }), ..Live::default() };
-        let unfinished =
-            self.by_number.iter().filter(|(_, instance)| !matches!(instance.state, State::Finished(_)));
-        let jobs = unfinished.map(|(&number, instance)| live.job(number, instance)).collect();
+        let mut live = Live {
+            attached: Some(Attached {
+                rules: rules.clone(),
+                jobs,
+            }),
+            ..Live::default()
+        };
+        let unfinished = self
+            .by_number
+            .iter()
+            .filter(|(_, instance)| !matches!(instance.state, State::Finished(_)));
+        let jobs = unfinished
+            .map(|(&number, instance)| live.job(number, instance))
+            .collect();
         // Whoever waited for the state before this one is told by the end of their channel.
         self.live.replace(live);
         jobs
     }
 
     fn start(&mut self, request: &StartRequest) -> Result<u64, EngineError> {
-        let StartRequest { workflow, id, input } = request;
+        let StartRequest {
+            workflow,
+            id,
+            input,
+        } = request;
         if let Ok((number, existing)) = self.find(id) {
             let is_same = existing.workflow == *workflow && existing.input == input.get();
-            return if is_same { Ok(number) } else { Err(EngineError::Conflict { id: id.clone() }) };
+            return if is_same {
+                Ok(number)
+            } else {
+                Err(EngineError::Conflict { id: id.clone() })
+            };
         }
-        if self.live.borrow().attached.as_ref().is_some_and(|attached| !attached.rules.knows(workflow)) {
-            return Err(EngineError::UnknownWorkflow { workflow: workflow.clone() });
+        if self
+            .live
+            .borrow()
+            .attached
+            .as_ref()
+            .is_some_and(|attached| !attached.rules.knows(workflow))
+        {
+            return Err(EngineError::UnknownWorkflow {
+                workflow: workflow.clone(),
+            });
         }
         let number = self.next;
         let input = Bytes::copy_from_slice(input.get().as_bytes());
-        self.record(Change::Started { workflow: workflow.clone(), id: id.clone(), input: input.clone() });
+        self.record(Change::Started {
+            workflow: workflow.clone(),
+            id: id.clone(),
+            input: input.clone(),
+        });
         if let Some(attached) = &self.live.borrow().attached {
-            let job = Job { number, workflow: workflow.clone(), id: id.clone(), input, replay: Vec::new() };
+            let job = Job {
+                number,
+                workflow: workflow.clone(),
+                id: id.clone(),
+                input,
+                replay: Vec::new(),
+            };
             // Without its task the engine is about to end.
             let _ = attached.jobs.send(job);
         }
@@ -436,22 +527,37 @@ impl InstanceActions for Action<'_, Instances> {
     ) -> Answer {
         if self.is_cancelling(step.instance()) && !is_undo {
             let answer = Err(WorkflowError::Cancelled);
-            self.record(Change::Recorded { step, name, answer: answer.clone() });
+            self.record(Change::Recorded {
+                step,
+                name,
+                answer: answer.clone(),
+            });
             return Answer::Now(answer);
         }
-        self.record(Change::Asked { step, name, until_ms });
+        self.record(Change::Asked {
+            step,
+            name,
+            until_ms,
+        });
         ask(self);
         let (sender, receiver) = oneshot::channel();
         self.live.borrow_mut().answers.insert(step, sender);
         Answer::Later(receiver)
     }
 
-    fn answer(&mut self, step: StepId, answer: Result<Bytes, WorkflowError>) -> Result<Bytes, WorkflowError> {
+    fn answer(
+        &mut self,
+        step: StepId,
+        answer: Result<Bytes, WorkflowError>,
+    ) -> Result<Bytes, WorkflowError> {
         let waiting = self.live.borrow_mut().answers.remove(&step);
         if let Some(earlier) = self.step(step).and_then(|step| step.answer.clone()) {
             return earlier;
         }
-        self.record(Change::Answered { step, answer: answer.clone() });
+        self.record(Change::Answered {
+            step,
+            answer: answer.clone(),
+        });
         if let Some(waiting) = waiting {
             // Whoever asked may not care any more.
             let _ = waiting.send(answer.clone());
@@ -460,12 +566,13 @@ impl InstanceActions for Action<'_, Instances> {
     }
 
     fn cancel(&mut self, id: &str) -> Result<(), EngineError> {
-        let (instance, state) = self.find(id).map(|(number, instance)| (number, &instance.state))?;
+        let (instance, state) = self
+            .find(id)
+            .map(|(number, instance)| (number, &instance.state))?;
         if matches!(state, State::Running) {
             self.record(Change::CancelRequested { instance });
             let mut live = self.live.borrow_mut();
-            let of_instance = StepId::new(instance, 0)..=StepId::new(instance, MAX_STEPS - 1);
-            for (_, waiting) in live.answers.extract_if(of_instance, |_, _| true) {
+            for waiting in live.take_answers(instance) {
                 let _ = waiting.send(Err(WorkflowError::Cancelled));
             }
         }
@@ -473,10 +580,16 @@ impl InstanceActions for Action<'_, Instances> {
     }
 
     fn finish(&mut self, instance: u64, outcome: Result<Bytes, WorkflowError>) {
-        self.record(Change::Finished { instance, outcome: outcome.clone() });
+        self.record(Change::Finished {
+            instance,
+            outcome: outcome.clone(),
+        });
         let (waiting, keep) = {
             let mut live = self.live.borrow_mut();
-            let keep = live.attached.as_ref().map_or(usize::MAX, |attached| attached.rules.keep_finished);
+            let keep = live
+                .attached
+                .as_ref()
+                .map_or(usize::MAX, |attached| attached.rules.keep_finished);
             (live.results.remove(&instance), keep)
         };
         let count = self.finished.len().saturating_sub(keep);
@@ -485,12 +598,26 @@ impl InstanceActions for Action<'_, Instances> {
         }
         for waiting in waiting.into_iter().flatten() {
             // Whoever asked may have gone.
-            let _ = waiting.send(Finish { outcome: outcome.clone(), output: self.output() });
+            let _ = waiting.send(Finish {
+                outcome: outcome.clone(),
+                output: self.output(),
+            });
         }
     }
 }
 
 impl Live {
+    /// All who wait for steps of an instance.
+    fn take_answers(
+        &mut self,
+        instance: u64,
+    ) -> impl Iterator<Item = oneshot::Sender<Result<Bytes, WorkflowError>>> {
+        let mut taken = self.answers.split_off(&StepId::new(instance, 0));
+        let mut others = taken.split_off(&StepId::new(instance + 1, 0));
+        self.answers.append(&mut others);
+        taken.into_values()
+    }
+
     /// What it takes to run an instance again; open steps are waited for from here on.
     fn job(&mut self, number: u64, instance: &Instance) -> Job {
         let replay = instance.steps.iter().enumerate().map(|(position, step)| {
@@ -499,11 +626,16 @@ impl Live {
                 Some(answer) => Answer::Now(answer.clone()),
                 None => {
                     let (sender, receiver) = oneshot::channel();
-                    self.answers.insert(StepId::new(number, position as u64), sender);
+                    self.answers
+                        .insert(StepId::new(number, position as u64), sender);
                     Answer::Later(receiver)
                 }
             };
-            Some(Replay { name: step.name.clone(), until_ms: step.until_ms, answer })
+            Some(Replay {
+                name: step.name.clone(),
+                until_ms: step.until_ms,
+                answer,
+            })
         });
         let replay = replay.collect();
         Job {
@@ -518,7 +650,10 @@ impl Live {
 
 fn watch(action: &Action<'_, Instances>, number: u64) -> Watch {
     match &action.by_number[&number].state {
-        State::Finished(outcome) => Watch::Finished(Finish { outcome: outcome.clone(), output: action.output() }),
+        State::Finished(outcome) => Watch::Finished(Finish {
+            outcome: outcome.clone(),
+            output: action.output(),
+        }),
         State::Running | State::Cancelling => {
             let (sender, receiver) = oneshot::channel();
             let mut live = action.live.borrow_mut();
@@ -541,7 +676,9 @@ pub(super) async fn result(
             Err(refusal) => Err((refusal, action.output())),
         });
         let (outcome, output) = match found.await.map_err(|why| unavailable(object, &why))? {
-            Ok(Watch::Finished(Finish { outcome, output })) => (outcome.map_err(EngineError::Workflow), output),
+            Ok(Watch::Finished(Finish { outcome, output })) => {
+                (outcome.map_err(EngineError::Workflow), output)
+            }
             Ok(Watch::Running(finish)) => match finish.await {
                 Ok(Finish { outcome, output }) => (outcome.map_err(EngineError::Workflow), output),
                 // The state was brought back to an older version, or the object has stopped.
@@ -558,8 +695,14 @@ pub(super) async fn result(
 }
 
 /// Ids make every request repeatable, so whatever happened to it, it may be made again.
-fn unavailable(object: &Object<Journaled<Instances>>, reason: &dyn std::fmt::Display) -> EngineError {
-    let error = CallError::Unavailable { object: object.name().to_owned(), reason: reason.to_string() };
+fn unavailable(
+    object: &Object<Journaled<Instances>>,
+    reason: &dyn std::fmt::Display,
+) -> EngineError {
+    let error = CallError::Unavailable {
+        object: object.name().to_owned(),
+        reason: reason.to_string(),
+    };
     EngineError::Call(error)
 }
 
@@ -573,19 +716,37 @@ impl Service for Instances {
                 let (after, limit): (Option<String>, usize) = decode_request(method, body)?;
                 encode_value(&action.list(after.as_deref(), limit))
             }
-            _ => return Err(CallError::NoSuchMethod { method: method.to_owned() }),
+            _ => {
+                return Err(CallError::NoSuchMethod {
+                    method: method.to_owned(),
+                });
+            }
         })
     }
 
-    fn handle_reply(action: &mut Action<'_, Self>, _from: ObjectId, call: u64, reply: Result<Bytes, CallError>) {
+    fn handle_reply(
+        action: &mut Action<'_, Self>,
+        _from: ObjectId,
+        call: u64,
+        reply: Result<Bytes, CallError>,
+    ) {
         let step = StepId::from_call(call);
         // Its instance may be over: cancelled, or given up.
-        let Some(name) = action.step(step).map(|step| step.name.clone()) else { return };
+        let Some(name) = action.step(step).map(|step| step.name.clone()) else {
+            return;
+        };
         // The answer goes to whoever waits for it.
-        let _ = action.answer(step, reply.map_err(|source| WorkflowError::Call { call: name, source }));
+        let _ = action.answer(
+            step,
+            reply.map_err(|source| WorkflowError::Call { call: name, source }),
+        );
     }
 
-    async fn answer(object: &Object<Journaled<Self>>, method: &str, body: Bytes) -> Result<Bytes, CallError> {
+    async fn answer(
+        object: &Object<Journaled<Self>>,
+        method: &str,
+        body: Bytes,
+    ) -> Result<Bytes, CallError> {
         let outcome = match method {
             "run" => {
                 let request = decode_request(method, &body)?;
@@ -597,17 +758,29 @@ impl Service for Instances {
             }
             "status" => {
                 let id: String = decode_request(method, &body)?;
-                return object.view_released(|instances| encode_value(&instances.status(&id))).await;
+                return object
+                    .view_released(|instances| encode_value(&instances.status(&id)))
+                    .await;
             }
             "list" => {
                 let (after, limit): (Option<String>, usize) = decode_request(method, &body)?;
-                return object.view_released(|instances| encode_value(&instances.list(after.as_deref(), limit))).await;
+                return object
+                    .view_released(|instances| {
+                        encode_value(&instances.list(after.as_deref(), limit))
+                    })
+                    .await;
             }
-            _ => return object.change_released(|action| Self::call(action, method, &body)).await?,
+            _ => {
+                return object
+                    .change_released(|action| Self::call(action, method, &body))
+                    .await?;
+            }
         };
         match outcome {
             // The result is JSON already.
-            Ok(result) => Ok([b"{\"Ok\":".as_slice(), result.as_ref(), b"}".as_slice()].concat().into()),
+            Ok(result) => Ok([b"{\"Ok\":".as_slice(), result.as_ref(), b"}".as_slice()]
+                .concat()
+                .into()),
             Err(EngineError::Call(error)) => Err(error),
             Err(error) => Ok(encode_value(&Err::<(), _>(error))),
         }

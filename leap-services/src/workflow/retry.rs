@@ -44,7 +44,8 @@ impl RetryPolicy {
         let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
         let pause = self.first_pause.as_secs_f64() * self.factor.max(1.0).powi(exponent);
         // Too large, or infinite: the longest it is.
-        Duration::try_from_secs_f64(pause).map_or(self.longest_pause, |pause| pause.min(self.longest_pause))
+        Duration::try_from_secs_f64(pause)
+            .map_or(self.longest_pause, |pause| pause.min(self.longest_pause))
     }
 
     pub(super) fn allows_another_after(&self, attempt: u32) -> bool {

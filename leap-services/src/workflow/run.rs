@@ -35,13 +35,18 @@ pub(super) struct Run {
 /// How to undo something.
 pub(super) struct Undo {
     pub(super) name: String,
-    pub(super) undo: Box<dyn FnOnce(WorkflowContext) -> BoxFuture<'static, Result<(), WorkflowError>> + Send>,
+    pub(super) undo:
+        Box<dyn FnOnce(WorkflowContext) -> BoxFuture<'static, Result<(), WorkflowError>> + Send>,
 }
 
 /// What the run finds at the next position.
 pub(super) enum Turn {
     /// An earlier run asked for this step.
-    Replayed { step: StepId, until_ms: Option<u64>, answer: Answer },
+    Replayed {
+        step: StepId,
+        until_ms: Option<u64>,
+        answer: Answer,
+    },
     /// Nobody did.
     Fresh(StepId),
     /// The step cannot be.
@@ -57,7 +62,13 @@ impl Run {
         job: Job,
         workflow: Workflow,
     ) {
-        let Job { number, id, input, replay, .. } = job;
+        let Job {
+            number,
+            id,
+            input,
+            replay,
+            ..
+        } = job;
         let run = Arc::new(Self {
             object,
             generation,
@@ -93,12 +104,23 @@ impl Run {
                 failed.push(format!("{name}: {error}"));
             }
         }
-        if failed.is_empty() { cause } else { WorkflowError::Compensation { cause: Box::new(cause), failed } }
+        if failed.is_empty() {
+            cause
+        } else {
+            WorkflowError::Compensation {
+                cause: Box::new(cause),
+                failed,
+            }
+        }
     }
 
     /// A run that has diverged knows nothing about what was done.
     fn next_undo(&self) -> Option<Undo> {
-        if self.diverged().is_some() { None } else { self.undo.lock().pop() }
+        if self.diverged().is_some() {
+            None
+        } else {
+            self.undo.lock().pop()
+        }
     }
 
     pub(super) fn register_undo(&self, undo: Undo) {
@@ -110,13 +132,22 @@ impl Run {
     }
 
     fn diverge(&self, step: u64, recorded: String, asked: &str) -> WorkflowError {
-        let error = WorkflowError::NonDeterministic { step, recorded, asked: asked.to_owned() };
+        let error = WorkflowError::NonDeterministic {
+            step,
+            recorded,
+            asked: asked.to_owned(),
+        };
         self.diverged.lock().get_or_insert(error).clone()
     }
 
     /// An earlier run asked for more steps than this one did before it ended.
     fn notice_missing_steps(&self) {
-        let left = self.replay.lock().iter_mut().enumerate().find_map(|(at, step)| Some((at, step.take()?)));
+        let left = self
+            .replay
+            .lock()
+            .iter_mut()
+            .enumerate()
+            .find_map(|(at, step)| Some((at, step.take()?)));
         if let Some((position, Replay { name, .. })) = left {
             self.diverge(position as u64, name, "the end");
         }
@@ -142,7 +173,13 @@ impl Run {
             Some(Replay { name: recorded, .. }) if recorded != name => {
                 Turn::Refused(self.diverge(position, recorded, name))
             }
-            Some(Replay { until_ms, answer, .. }) => Turn::Replayed { step, until_ms, answer },
+            Some(Replay {
+                until_ms, answer, ..
+            }) => Turn::Replayed {
+                step,
+                until_ms,
+                answer,
+            },
         }
     }
 
@@ -155,10 +192,15 @@ impl Run {
         ask: impl FnOnce(&Action<'_, Instances>),
     ) -> Answer {
         let is_undoing = self.is_undoing();
-        self.act(|action| action.ask(step, name, until_ms, is_undoing, ask)).await
+        self.act(|action| action.ask(step, name, until_ms, is_undoing, ask))
+            .await
     }
 
-    pub(super) async fn answer(&self, step: StepId, answer: Result<Bytes, WorkflowError>) -> Result<Bytes, WorkflowError> {
+    pub(super) async fn answer(
+        &self,
+        step: StepId,
+        answer: Result<Bytes, WorkflowError>,
+    ) -> Result<Bytes, WorkflowError> {
         self.act(|action| action.answer(step, answer)).await
     }
 
@@ -169,14 +211,22 @@ impl Run {
         name: String,
         answer: Result<Bytes, WorkflowError>,
     ) -> Result<Bytes, WorkflowError> {
-        let change = super::instances::Change::Recorded { step, name, answer: answer.clone() };
+        let change = super::instances::Change::Recorded {
+            step,
+            name,
+            answer: answer.clone(),
+        };
         self.act(|action| action.record(change)).await;
         answer
     }
 
     /// Whether steps of this run are refused because somebody cancelled the instance.
     pub(super) fn is_cancelled(&self) -> bool {
-        !self.is_undoing() && self.object.state().view(|instances| instances.is_cancelling(self.number))
+        !self.is_undoing()
+            && self
+                .object
+                .state()
+                .view(|instances| instances.is_cancelling(self.number))
     }
 
     fn is_undoing(&self) -> bool {
@@ -186,7 +236,9 @@ impl Run {
     /// Runs an action on the state that this run belongs to. Never comes back if that state is no more.
     async fn act<R>(&self, act: impl FnOnce(&mut Action<'_, Instances>) -> R) -> R {
         let generation = self.generation;
-        let acted = self.object.change(|action| (action.context().generation() == generation).then(|| act(action)));
+        let acted = self
+            .object
+            .change(|action| (action.context().generation() == generation).then(|| act(action)));
         match acted.await {
             Ok(Some(result)) => result,
             Ok(None) | Err(_) => is_over().await,
@@ -196,23 +248,33 @@ impl Run {
     /// Waits until all that this run has seen is inside the boundary (rule P8). Never comes back if it
     /// never will be.
     pub(super) async fn inside_boundary(&self) {
-        let Ok(((), mut sthread)) = self.object.read(|_| ()).await else { return is_over().await };
+        let Ok(((), mut sthread)) = self.object.read(|_| ()).await else {
+            return is_over().await;
+        };
         let is_inside = sthread.barrier().await.is_ok();
         // The generation is counted up before the state is touched: unchanged now, it was this
         // run's state that the sthread has seen.
         if !is_inside || self.object.life().borrow().generation != self.generation {
-            is_over().await
+            is_over::<()>().await;
         }
     }
 
     /// Names an effect: the same for every attempt, in every life of the engine.
     pub(super) fn token(&self, step: StepId) -> String {
-        format!("{}/{}/{}.{}", self.object.name(), self.id, self.number, step.position())
+        format!(
+            "{}/{}/{}.{}",
+            self.object.name(),
+            self.id,
+            self.number,
+            step.position()
+        )
     }
 }
 
 /// Waits for an answer. Never comes back if the state that it belongs to is no more.
-pub(super) async fn wait(answer: oneshot::Receiver<Result<Bytes, WorkflowError>>) -> Result<Bytes, WorkflowError> {
+pub(super) async fn wait(
+    answer: oneshot::Receiver<Result<Bytes, WorkflowError>>,
+) -> Result<Bytes, WorkflowError> {
     match answer.await {
         Ok(answer) => answer,
         Err(_) => is_over().await,
@@ -224,15 +286,21 @@ async fn is_over<R>() -> R {
     std::future::pending().await
 }
 
-async fn catch_panic<R>(running: impl Future<Output = Result<R, WorkflowError>>) -> Result<R, WorkflowError> {
+async fn catch_panic<R>(
+    running: impl Future<Output = Result<R, WorkflowError>>,
+) -> Result<R, WorkflowError> {
     match AssertUnwindSafe(running).catch_unwind().await {
         Ok(outcome) => outcome,
-        Err(panic) => Err(WorkflowError::Panicked { reason: message_of(&*panic) }),
+        Err(panic) => Err(WorkflowError::Panicked {
+            reason: message_of(&*panic),
+        }),
     }
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {
-    let literal = panic.downcast_ref::<&str>().map(|&message| message.to_owned());
+    let literal = panic
+        .downcast_ref::<&str>()
+        .map(|&message| message.to_owned());
     let message = literal.or_else(|| panic.downcast_ref::<String>().cloned());
     message.unwrap_or_else(|| "it did not say why".to_owned())
 }

@@ -1,0 +1,308 @@
+//! A key-value store: get, put, delete, compare and swap, scan.
+//!
+//! [`KeyValueStore`] is the state object, [`KeyValueClient`] calls it from anywhere. It lives in memory;
+//! its journal holds the changes since the last checkpoint, and what is older is dropped. So storage and
+//! recovery time grow with what is stored, not with how often it changed.
+//!
+//! Whoever reads depends on what was read: another state object through the message, a caller from
+//! outside by waiting until what it saw can never be lost (rule P8). Reading changes nothing, and seals
+//! no version.
+//!
+//! # Limits
+//!
+//! Keys are text of up to [`MAX_KEY_BYTES`], values any bytes up to [`MAX_VALUE_BYTES`].
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use leap::Host;
+//! use leap_services::kv::{KeyValueClient, KeyValueStore};
+//!
+//! let host = Host::builder().start().await?;
+//! host.add::<KeyValueStore>("settings").await?;
+//! let settings = KeyValueClient::new(&host, "settings");
+//! settings.put("colour", "blue").await?;
+//! settings.compare_and_swap("colour", Some("blue".into()), Some("green".into())).await?;
+//! assert_eq!(settings.get("colour").await?, Some("green".into()));
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod client;
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included, Unbounded};
+
+use bytes::Bytes;
+use leap::{Action, CallError, Journaled, Machine, Object, Service, decode_request, encode_value};
+use serde::{Deserialize, Serialize};
+
+use crate::Payload;
+pub use client::{KeyValueCallError, KeyValueClient};
+
+/// The longest key, in bytes.
+pub const MAX_KEY_BYTES: usize = 4096;
+
+/// The largest value, in bytes.
+pub const MAX_VALUE_BYTES: usize = 1 << 20;
+
+/// How much a page of a scan holds at most, unless a single entry is larger.
+const PAGE_BYTES: usize = 1 << 20;
+const PAGE_ENTRIES: usize = 1000;
+
+/// A state object that keeps values by key.
+///
+/// Handlers, requests and replies in JSON (values as [`Payload`] writes them):
+///
+/// | handler | request | reply |
+/// |---|---|---|
+/// | `get` | key | value or null |
+/// | `scan` | [`Scan`] | [`Page`] |
+/// | `put` | [`Put`] | `Result<(), KeyValueError>` |
+/// | `delete` | key | whether there was one |
+/// | `compare_and_swap` | [`CompareAndSwap`] | `Result<(), KeyValueError>` |
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct KeyValueStore {
+    entries: BTreeMap<String, Payload>,
+}
+
+/// What is recorded.
+#[derive(Serialize, Deserialize)]
+pub enum Change {
+    /// The key has this value.
+    Put(Put),
+    /// The key has none.
+    Deleted(String),
+}
+
+/// Gives a key a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Put {
+    /// The key.
+    pub key: String,
+    /// Its value.
+    pub value: Payload,
+}
+
+/// Gives a key a value, or none, if it has an expected one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompareAndSwap {
+    /// The key.
+    pub key: String,
+    /// What it must have now; nothing if it must not be there.
+    pub expected: Option<Payload>,
+    /// What it has then; nothing to delete it.
+    pub new: Option<Payload>,
+}
+
+/// Asks for a range of keys, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scan {
+    /// The first key, or the [`next`](Page::next) of the page before; without, from the beginning.
+    pub from: Option<String>,
+    /// The first key that is not wanted any more; without, to the end.
+    pub to: Option<String>,
+    /// How many entries are wanted at most; a page has no more than 1000 entries or 1 MiB anyway.
+    pub limit: Option<usize>,
+}
+
+/// A part of a scan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// Keys and values, in the order of keys.
+    pub entries: Vec<(String, Payload)>,
+    /// Where to go on; nothing when the range is done.
+    pub next: Option<String>,
+}
+
+/// Why a store does not do what it is asked for. It is unchanged then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyValueError {
+    /// The key has another value than expected.
+    #[error("the value is another one: {found:?}")]
+    Mismatch {
+        /// What it has; nothing if it is not there.
+        found: Option<Payload>,
+    },
+    /// The key is too long.
+    #[error("a key of {bytes} bytes; the longest has {MAX_KEY_BYTES}")]
+    KeyTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The value is too large.
+    #[error("a value of {bytes} bytes; the largest has {MAX_VALUE_BYTES}")]
+    ValueTooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+}
+
+impl Machine for KeyValueStore {
+    type Change = Change;
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Put(Put { key, value }) => drop(self.entries.insert(key, value)),
+            Change::Deleted(key) => drop(self.entries.remove(&key)),
+        }
+    }
+}
+
+/// Reading.
+impl KeyValueStore {
+    /// The value of `key`.
+    pub fn get(&self, key: &str) -> Option<&Payload> {
+        self.entries.get(key)
+    }
+
+    /// A page of a range of keys.
+    pub fn scan(&self, scan: &Scan) -> Page {
+        let Scan { from, to, limit } = scan;
+        let mut page = Page {
+            entries: Vec::new(),
+            next: None,
+        };
+        if from
+            .as_ref()
+            .zip(to.as_ref())
+            .is_some_and(|(from, to)| from >= to)
+        {
+            return page;
+        }
+        let from = from.as_deref().map_or(Unbounded, Included);
+        let to = to.as_deref().map_or(Unbounded, Excluded);
+        // A page without entries would lead nowhere.
+        let limit = limit.unwrap_or(PAGE_ENTRIES).clamp(1, PAGE_ENTRIES);
+        let mut bytes = 0;
+        for (key, value) in self.entries.range::<str, _>((from, to)) {
+            bytes += key.len() + value.len();
+            if page.entries.len() == limit || bytes > PAGE_BYTES && !page.entries.is_empty() {
+                page.next = Some(key.clone());
+                break;
+            }
+            page.entries.push((key.clone(), value.clone()));
+        }
+        page
+    }
+}
+
+/// Writing.
+impl KeyValueStore {
+    /// Gives a key a value.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyValueError::KeyTooLong`], [`KeyValueError::ValueTooLarge`].
+    pub fn put(action: &mut Action<'_, Self>, put: Put) -> Result<(), KeyValueError> {
+        check(&put.key, Some(&put.value))?;
+        action.record(Change::Put(put));
+        Ok(())
+    }
+
+    /// Takes a key's value away; tells whether it had one.
+    pub fn delete(action: &mut Action<'_, Self>, key: String) -> bool {
+        let is_there = action.get(&key).is_some();
+        if is_there {
+            action.record(Change::Deleted(key));
+        }
+        is_there
+    }
+
+    /// Gives a key a value, or none, if it has the expected one.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyValueError`].
+    pub fn compare_and_swap(
+        action: &mut Action<'_, Self>,
+        swap: CompareAndSwap,
+    ) -> Result<(), KeyValueError> {
+        let CompareAndSwap { key, expected, new } = swap;
+        check(&key, new.as_ref())?;
+        let found = action.get(&key);
+        if found != expected.as_ref() {
+            return Err(KeyValueError::Mismatch {
+                found: found.cloned(),
+            });
+        }
+        match new {
+            Some(value) => action.record(Change::Put(Put { key, value })),
+            None if expected.is_some() => action.record(Change::Deleted(key)),
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+fn check(key: &str, value: Option<&Payload>) -> Result<(), KeyValueError> {
+    let value_bytes = value.map_or(0, |value| value.len());
+    if key.len() > MAX_KEY_BYTES {
+        Err(KeyValueError::KeyTooLong { bytes: key.len() })
+    } else if value_bytes > MAX_VALUE_BYTES {
+        Err(KeyValueError::ValueTooLarge { bytes: value_bytes })
+    } else {
+        Ok(())
+    }
+}
+
+/// A request that changes nothing.
+enum Query {
+    Get(String),
+    Scan(Scan),
+}
+
+impl Query {
+    fn decode(method: &str, body: &[u8]) -> Result<Option<Self>, CallError> {
+        Ok(match method {
+            "get" => Some(Self::Get(decode_request(method, body)?)),
+            "scan" => Some(Self::Scan(decode_request(method, body)?)),
+            _ => None,
+        })
+    }
+
+    fn run(&self, store: &KeyValueStore) -> Bytes {
+        match self {
+            Self::Get(key) => encode_value(&store.get(key)),
+            Self::Scan(scan) => encode_value(&store.scan(scan)),
+        }
+    }
+}
+
+impl Service for KeyValueStore {
+    fn call(action: &mut Action<'_, Self>, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
+        if let Some(query) = Query::decode(method, body)? {
+            return Ok(query.run(action));
+        }
+        Ok(match method {
+            "put" => encode_value(&Self::put(action, decode_request(method, body)?)),
+            "delete" => encode_value(&Self::delete(action, decode_request(method, body)?)),
+            "compare_and_swap" => encode_value(&Self::compare_and_swap(
+                action,
+                decode_request(method, body)?,
+            )),
+            _ => {
+                return Err(CallError::NoSuchMethod {
+                    method: method.to_owned(),
+                });
+            }
+        })
+    }
+
+    /// Queries only look; all else is an action.
+    async fn answer(
+        object: &Object<Journaled<Self>>,
+        method: &str,
+        body: Bytes,
+    ) -> Result<Bytes, CallError> {
+        match Query::decode(method, &body)? {
+            Some(query) => object.view_released(|store| query.run(store)).await,
+            None => {
+                object
+                    .change_released(|action| Self::call(action, method, &body))
+                    .await?
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! A log: entries in order, each with an offset.
+//!
+//! [`Log`] is the state object, [`LogClient`] calls it from anywhere. An appended entry can be read at
+//! once by whoever is part of the cluster, long before it is durable: the log runs ahead of its disk, and
+//! with it all who read it. Whoever is outside gets only entries that can never be lost (rule P8).
+//!
+//! # Invariants
+//!
+//! - Offsets are dense: the entries are those from `first` up to and without `tail`, and no offset is
+//!   given twice to entries that both survive.
+//! - What is trimmed is gone from memory at once and from storage with the next checkpoint, so that both
+//!   are bounded by what is not trimmed.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use leap::Host;
+//! use leap_services::log::{Log, LogClient};
+//!
+//! let host = Host::builder().start().await?;
+//! host.add::<Log>("orders").await?;
+//! let orders = LogClient::new(&host, "orders");
+//! assert_eq!(orders.append(vec!["tea".into(), "cake".into()]).await?, 0);
+//! assert_eq!(orders.read(1, 10).await?, ["cake".into()]);
+//! orders.trim(1).await?;
+//! assert!(orders.read(0, 10).await.is_err());
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod client;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use leap::{Action, CallError, Journaled, Machine, Object, Service, decode_request, encode_value};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::Payload;
+pub use client::{LogCallError, LogClient};
+
+/// The largest append, in bytes of all its entries.
+pub const MAX_APPEND_BYTES: usize = 1 << 20;
+
+/// How much one read gives at most, unless a single entry is larger.
+const READ_BYTES: usize = 1 << 20;
+const READ_ENTRIES: usize = 10_000;
+
+/// A state object that keeps entries in order.
+///
+/// Handlers, requests and replies in JSON (entries as [`Payload`] writes them):
+///
+/// | handler | request | reply |
+/// |---|---|---|
+/// | `append` | `Vec<Payload>` | `Result<first offset, LogError>` |
+/// | `read` | `(from, max)` | `Result<Vec<Payload>, LogError>` |
+/// | `wait` (from outside only) | `(from, max)` | the same, as soon as there is at least one |
+/// | `tail` | | the next entry's offset |
+/// | `trim` | the first offset to keep | |
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Log {
+    /// The offset of the first entry that is kept.
+    first: u64,
+    entries: VecDeque<Payload>,
+    /// Wakes who waits in this process. Ends when the state is brought back to an older version.
+    #[serde(skip)]
+    grown: watch::Sender<()>,
+}
+
+/// What is recorded.
+#[derive(Serialize, Deserialize)]
+pub enum Change {
+    /// Entries at the end.
+    Appended(Vec<Payload>),
+    /// All before this offset are gone.
+    Trimmed(u64),
+}
+
+/// Why a log does not do what it is asked for. It is unchanged then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The entry was trimmed.
+    #[error("the entry is trimmed; the first that is kept has offset {first}")]
+    Trimmed {
+        /// Where reading can go on.
+        first: u64,
+    },
+    /// The entries are too large for one append.
+    #[error("entries of {bytes} bytes; an append takes {MAX_APPEND_BYTES}")]
+    TooLarge {
+        /// Their size.
+        bytes: usize,
+    },
+}
+
+impl Machine for Log {
+    type Change = Change;
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Appended(entries) => self.entries.extend(entries),
+            Change::Trimmed(before) => {
+                let trimmed = usize::try_from(before - self.first).expect("entries are in memory");
+                self.entries.drain(..trimmed);
+                self.first = before;
+            }
+        }
+    }
+}
+
+/// Reading.
+impl Log {
+    /// The offset that the next entry gets.
+    pub fn tail(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    /// Up to `max` entries from the offset `from` on, 10,000 or 1 MiB at most; none at the tail or
+    /// beyond it.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Trimmed`].
+    pub fn read(&self, from: u64, max: usize) -> Result<Vec<Payload>, LogError> {
+        let Some(skipped) = from.checked_sub(self.first) else {
+            return Err(LogError::Trimmed { first: self.first });
+        };
+        let skipped = usize::try_from(skipped)
+            .unwrap_or(usize::MAX)
+            .min(self.entries.len());
+        let mut bytes = 0;
+        let page = self
+            .entries
+            .range(skipped..)
+            .take(max.min(READ_ENTRIES))
+            .take_while(|entry| {
+                let is_first = bytes == 0;
+                // An empty entry counts too.
+                bytes += entry.len() + 1;
+                is_first || bytes <= READ_BYTES
+            });
+        Ok(page.cloned().collect())
+    }
+}
+
+/// Writing.
+impl Log {
+    /// Appends entries; gives the first one's offset.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::TooLarge`].
+    pub fn append(action: &mut Action<'_, Self>, entries: Vec<Payload>) -> Result<u64, LogError> {
+        let bytes = entries.iter().map(|entry| entry.len()).sum();
+        if bytes > MAX_APPEND_BYTES {
+            return Err(LogError::TooLarge { bytes });
+        }
+        let first = action.tail();
+        action.record(Change::Appended(entries));
+        action.grown.send_replace(());
+        Ok(first)
+    }
+
+    /// Drops all entries before the offset `before`, or all if it is beyond the tail.
+    pub fn trim(action: &mut Action<'_, Self>, before: u64) {
+        let before = before.min(action.tail());
+        if before > action.first {
+            action.record(Change::Trimmed(before));
+        }
+    }
+}
+
+/// A request that changes nothing.
+enum Query {
+    Read { from: u64, max: usize },
+    Tail,
+}
+
+impl Query {
+    fn decode(method: &str, body: &[u8]) -> Result<Option<Self>, CallError> {
+        Ok(match method {
+            "read" => {
+                let (from, max) = decode_request(method, body)?;
+                Some(Self::Read { from, max })
+            }
+            "tail" => {
+                let () = decode_request(method, body)?;
+                Some(Self::Tail)
+            }
+            _ => None,
+        })
+    }
+
+    fn run(&self, log: &Log) -> Bytes {
+        match *self {
+            Self::Read { from, max } => encode_value(&log.read(from, max)),
+            Self::Tail => encode_value(&log.tail()),
+        }
+    }
+}
+
+impl Service for Log {
+    fn call(action: &mut Action<'_, Self>, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
+        if let Some(query) = Query::decode(method, body)? {
+            return Ok(query.run(action));
+        }
+        Ok(match method {
+            "append" => encode_value(&Self::append(action, decode_request(method, body)?)),
+            "trim" => {
+                Self::trim(action, decode_request(method, body)?);
+                encode_value(&())
+            }
+            _ => {
+                return Err(CallError::NoSuchMethod {
+                    method: method.to_owned(),
+                });
+            }
+        })
+    }
+
+    /// Queries only look; waiting looks until there is something to see.
+    async fn answer(
+        object: &Object<Journaled<Self>>,
+        method: &str,
+        body: Bytes,
+    ) -> Result<Bytes, CallError> {
+        if method == "wait" {
+            let (from, max) = decode_request(method, &body)?;
+            return wait(object, from, max)
+                .await
+                .map(|entries| encode_value(&entries));
+        }
+        match Query::decode(method, &body)? {
+            Some(query) => object.view_released(|log| query.run(log)).await,
+            None => {
+                object
+                    .change_released(|action| Self::call(action, method, &body))
+                    .await?
+            }
+        }
+    }
+}
+
+async fn wait(
+    object: &Object<Journaled<Log>>,
+    from: u64,
+    max: usize,
+) -> Result<Result<Vec<Payload>, LogError>, CallError> {
+    // To wait for no entries would be to wait for ever.
+    let max = max.max(1);
+    loop {
+        let look = |log: &Log| (log.read(from, max), log.grown.subscribe());
+        let (read, mut grown) = object.view_released(look).await?;
+        if !read.as_ref().is_ok_and(Vec::is_empty) {
+            return Ok(read);
+        }
+        // What was appended between looking and now counts. An error means that the state is another
+        // one now: look again.
+        let _ = grown.changed().await;
+    }
+}

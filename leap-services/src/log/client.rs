@@ -1,0 +1,87 @@
+//! A log from anywhere.
+
+use leap::{Call, CallError, ObjectClient};
+
+use super::LogError;
+use crate::Payload;
+
+/// Why a call to a log has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogCallError {
+    /// The log refuses.
+    #[error(transparent)]
+    Refused(#[from] LogError),
+    /// It does not answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Calls a [`Log`](super::Log) by its name. See the [module](super) for an example.
+#[derive(Debug, Clone)]
+pub struct LogClient<C> {
+    log: ObjectClient<C>,
+}
+
+impl<C: Call> LogClient<C> {
+    /// A client of the log called `log`, reached through `caller`.
+    pub fn new(caller: C, log: impl Into<String>) -> Self {
+        Self {
+            log: ObjectClient::new(caller, log),
+        }
+    }
+
+    /// Appends entries; gives the first one's offset.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::TooLarge`], [`CallError`].
+    pub async fn append(&self, entries: Vec<Payload>) -> Result<u64, LogCallError> {
+        Ok(self
+            .log
+            .call::<Result<_, LogError>>("append", &entries)
+            .await??)
+    }
+
+    /// Up to `max` entries from the offset `from` on, possibly fewer; none at the tail.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Trimmed`], [`CallError`].
+    pub async fn read(&self, from: u64, max: usize) -> Result<Vec<Payload>, LogCallError> {
+        Ok(self
+            .log
+            .call::<Result<_, LogError>>("read", &(from, max))
+            .await??)
+    }
+
+    /// As [`read`](Self::read), but waits until there is at least one entry. Not from inside a workflow or
+    /// an action: only a caller from outside can wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read); [`CallError::Timeout`] if nothing comes in time.
+    pub async fn wait(&self, from: u64, max: usize) -> Result<Vec<Payload>, LogCallError> {
+        Ok(self
+            .log
+            .call::<Result<_, LogError>>("wait", &(from, max))
+            .await??)
+    }
+
+    /// The offset that the next entry gets.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn tail(&self) -> Result<u64, CallError> {
+        self.log.call("tail", &()).await
+    }
+
+    /// Drops all entries before the offset `before`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn trim(&self, before: u64) -> Result<(), CallError> {
+        self.log.call("trim", &before).await
+    }
+}
