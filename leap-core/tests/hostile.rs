@@ -29,7 +29,7 @@ macro_rules! decoder {
                 .with_iterations(ITERATIONS)
                 .for_each(|bytes: &[u8]| {
                     decode_again(bytes);
-                    let mut dice = Dice(bytes);
+                    let mut dice = Dice::new(bytes);
                     let value = dice.$make();
                     let mut encoded = value.encode();
                     assert_eq!(<$type>::decode(&encoded), Ok(value));
@@ -193,94 +193,104 @@ fn obey(participant: &mut Participant, writing: &mut Vec<Input>) {
 /// Peers say anything; the driver and the coordinator keep to the protocol.
 #[test]
 fn peers_cannot_stop_a_participant() {
-    check!().with_iterations(5000).for_each(|bytes: &[u8]| {
-        let mut dice = Dice(bytes);
-        let me = ObjectId(0);
-        let mut participant = Participant::new(me, Incarnation(1), Speculation::On);
-        let mut writing = Vec::new();
-        let mut world_line = WorldLine(0);
-        participant.handle(Input::Coordinator(ToParticipant::Admit {
-            incarnation: Incarnation(1),
-            world_line,
-            keep: Version(0),
-            boundary: [].into(),
-        }));
-        obey(&mut participant, &mut writing);
-        while !dice.is_empty() {
-            let input = match dice.roll(16) {
-                0 => Input::Seal {
-                    at_least: Version(0),
-                    complete: dice.coin(),
-                },
-                1 if !writing.is_empty() => writing.remove(0),
-                2 => Input::LinkUp(dice.object()),
-                3 => Input::Send {
-                    to: dice.object(),
-                    payload: dice.payload(),
-                },
-                4 => Input::Output(OutputId(0)),
-                5 => Input::Coordinator(ToParticipant::Gather {
-                    gather: dice.gather(),
-                }),
-                6 => {
-                    world_line = world_line.next();
-                    let mut decision = dice.decision();
-                    decision.world_line = world_line;
-                    decision.failed = ObjectId(9);
-                    let keep = participant.committed();
-                    decision.cut.insert(me, keep);
-                    Input::Coordinator(ToParticipant::Decide(decision))
-                }
-                7 => {
-                    participant.consume(&dice.header());
-                    continue;
-                }
-                _ => Input::Peer {
-                    from: dice.object(),
-                    message: dice.peer_message(),
-                },
-            };
-            participant.handle(input);
+    check!()
+        .with_iterations(ITERATIONS)
+        .for_each(|bytes: &[u8]| {
+            let mut dice = Dice::new(bytes);
+            let me = ObjectId(0);
+            let mut participant = Participant::new(me, Incarnation(1), Speculation::On);
+            let mut writing = Vec::new();
+            let mut world_line = WorldLine(0);
+            participant.handle(Input::Coordinator(ToParticipant::Admit {
+                incarnation: Incarnation(1),
+                world_line,
+                keep: Version(0),
+                boundary: [].into(),
+            }));
             obey(&mut participant, &mut writing);
-            participant.validate();
-        }
-    });
+            while !dice.is_empty() {
+                let input = match dice.roll(16) {
+                    0 => Input::Seal {
+                        at_least: Version(0),
+                        complete: dice.coin(),
+                    },
+                    1 if !writing.is_empty() => writing.remove(0),
+                    2 => Input::LinkUp(dice.object()),
+                    3 => Input::Send {
+                        to: dice.object(),
+                        payload: dice.payload(),
+                    },
+                    4 => Input::Output(OutputId(0)),
+                    5 => Input::Coordinator(ToParticipant::Gather {
+                        gather: dice.gather(),
+                    }),
+                    6 => {
+                        world_line = world_line.next();
+                        let mut decision = dice.decision();
+                        decision.world_line = world_line;
+                        decision.failed = ObjectId(9);
+                        let keep = participant.committed();
+                        decision.cut.insert(me, keep);
+                        Input::Coordinator(ToParticipant::Decide(decision))
+                    }
+                    7 => {
+                        participant.consume(&dice.header());
+                        continue;
+                    }
+                    _ => Input::Peer {
+                        from: dice.object(),
+                        message: dice.peer_message(),
+                    },
+                };
+                participant.handle(input);
+                obey(&mut participant, &mut writing);
+                participant.validate();
+            }
+        });
 }
 
 /// Participants say anything, in any order; the coordinator's own log is honest.
 #[test]
 fn participants_cannot_stop_the_coordinator() {
-    check!().with_iterations(5000).for_each(|bytes: &[u8]| {
-        let mut dice = Dice(bytes);
-        let mut log = Vec::new();
-        let mut writing = Vec::new();
-        let mut coordinator = Coordinator::recover(0, []);
-        let mut term = 0;
-        while !dice.is_empty() {
-            match dice.roll(24) {
-                0 => {
-                    writing.clear();
-                    term += 1;
-                    coordinator = Coordinator::recover(term, log.iter().cloned());
+    check!()
+        .with_iterations(ITERATIONS)
+        .for_each(|bytes: &[u8]| {
+            let mut dice = Dice::new(bytes);
+            let mut log = Vec::new();
+            let mut writing = Vec::new();
+            let mut coordinator = Coordinator::recover(0, []);
+            let mut term = 0;
+            while !dice.is_empty() {
+                dice.newest = coordinator.world_line().0;
+                match dice.roll(24) {
+                    _ if coordinator.is_superseded() => {
+                        term += 1;
+                        writing.clear();
+                        coordinator = Coordinator::recover(term, log.iter().cloned());
+                    }
+                    0 => {
+                        writing.clear();
+                        term += 1;
+                        coordinator = Coordinator::recover(term, log.iter().cloned());
+                    }
+                    1..=6 if !writing.is_empty() => {
+                        log.push(writing.remove(0));
+                        coordinator.handle(CoordinatorInput::Logged);
+                    }
+                    7 => coordinator.handle(CoordinatorInput::Subscribe {
+                        link: LinkId(0),
+                        world_line: dice.coin().then(|| dice.world_line()),
+                    }),
+                    _ => coordinator.handle(CoordinatorInput::Message(dice.to_coordinator())),
                 }
-                1..=6 if !writing.is_empty() => {
-                    log.push(writing.remove(0));
-                    coordinator.handle(CoordinatorInput::Logged);
+                while let Some(effect) = coordinator.poll_effect() {
+                    if let CoordinatorEffect::Log(record) = effect {
+                        assert_eq!(LogRecord::decode(&record.encode()), Ok(record.clone()));
+                        writing.push(record);
+                    }
                 }
-                7 => coordinator.handle(CoordinatorInput::Subscribe {
-                    link: LinkId(0),
-                    world_line: dice.coin().then(|| dice.world_line()),
-                }),
-                _ => coordinator.handle(CoordinatorInput::Message(dice.to_coordinator())),
             }
-            while let Some(effect) = coordinator.poll_effect() {
-                if let CoordinatorEffect::Log(record) = effect {
-                    assert_eq!(LogRecord::decode(&record.encode()), Ok(record.clone()));
-                    writing.push(record);
-                }
-            }
-        }
-    });
+        });
 }
 
 /// Storage gives back anything that can be decoded: it fits, or the error says why not.
@@ -289,7 +299,7 @@ fn storage_cannot_stop_a_recovery() {
     check!()
         .with_iterations(ITERATIONS)
         .for_each(|bytes: &[u8]| {
-            let mut dice = Dice(bytes);
+            let mut dice = Dice::new(bytes);
             let me = ObjectId(0);
             let checkpoint = dice.coin().then(|| dice.metadata());
             let later = (0..dice.roll(4)).map(|_| dice.metadata()).collect();
@@ -319,23 +329,25 @@ fn storage_cannot_stop_a_recovery() {
 /// An observer and an sthread, told anything.
 #[test]
 fn nobody_can_stop_an_observer() {
-    check!().with_iterations(5000).for_each(|bytes: &[u8]| {
-        let mut dice = Dice(bytes);
-        let mut observer = Observer::new(Rules::default());
-        let mut sthread = SThread::new(WorldLine(0));
-        while !dice.is_empty() {
-            match dice.roll(4) {
-                0 => {
-                    if observer.consume(&mut sthread, &dice.header()).is_err() {
-                        sthread = SThread::new(observer.world_line());
+    check!()
+        .with_iterations(ITERATIONS)
+        .for_each(|bytes: &[u8]| {
+            let mut dice = Dice::new(bytes);
+            let mut observer = Observer::new(Rules::default());
+            let mut sthread = SThread::new(WorldLine(0));
+            while !dice.is_empty() {
+                match dice.roll(4) {
+                    0 => {
+                        if observer.consume(&mut sthread, &dice.header()).is_err() {
+                            sthread = SThread::new(observer.world_line());
+                        }
                     }
+                    1 => observer.barrier(leap_core::BarrierId(0), sthread.clone()),
+                    _ => observer.handle(&dice.to_participant()),
                 }
-                1 => observer.barrier(leap_core::BarrierId(0), sthread.clone()),
-                _ => observer.handle(&dice.to_participant()),
+                observer.poll_outcome();
             }
-            observer.poll_outcome();
-        }
-    });
+        });
 }
 
 #[test]

@@ -11,16 +11,25 @@ use leap_core::{
 };
 
 /// Reads numbers from bytes, and zeros after their end.
-pub(crate) struct Dice<'a>(pub(crate) &'a [u8]);
+pub(crate) struct Dice<'a> {
+    bytes: &'a [u8],
+    /// World-lines and terms are mostly up to this one: whoever speaks of later ones has seen a
+    /// successor of the coordinator that listens, which then falls silent.
+    pub(crate) newest: u64,
+}
 
-impl Dice<'_> {
+impl<'a> Dice<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, newest: 7 }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.bytes.is_empty()
     }
 
     pub(crate) fn byte(&mut self) -> u8 {
-        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
-        self.0 = rest;
+        let (first, rest) = self.bytes.split_first().unwrap_or((&0, &[]));
+        self.bytes = rest;
         *first
     }
 
@@ -42,6 +51,13 @@ impl Dice<'_> {
         }
     }
 
+    fn recent(&mut self, max: u64) -> u64 {
+        match self.byte() {
+            255 => max,
+            byte => u64::from(byte) % (self.newest + 1),
+        }
+    }
+
     pub(crate) fn object(&mut self) -> ObjectId {
         match self.byte() {
             255 => ObjectId(u64::MAX),
@@ -58,7 +74,7 @@ impl Dice<'_> {
     }
 
     pub(crate) fn world_line(&mut self) -> WorldLine {
-        WorldLine(self.counter(WorldLine::MAX.0))
+        WorldLine(self.recent(WorldLine::MAX.0))
     }
 
     pub(crate) fn seq(&mut self) -> Seq {
@@ -67,7 +83,7 @@ impl Dice<'_> {
 
     pub(crate) fn gather(&mut self) -> GatherId {
         GatherId {
-            term: self.counter(u64::MAX),
+            term: self.recent(u64::MAX),
             number: self.counter(u64::MAX),
         }
     }
