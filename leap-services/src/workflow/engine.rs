@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt as _};
 use leap::{Host, Journaled, LifePhase, Object, ObjectOptions, StateError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -60,12 +60,13 @@ impl Workflow {
         let workflow = Arc::new(workflow);
         Self(Arc::new(move |context: WorkflowContext, input: Bytes| {
             let workflow = workflow.clone();
-            Box::pin(async move {
+            let running = async move {
                 let input = serde_json::from_slice(&input);
                 let input = input.map_err(|error| WorkflowError::ill_typed("the input", error))?;
                 let result = workflow(context, input).await?;
                 Ok(leap::encode_value(&result))
-            })
+            };
+            running.boxed()
         }))
     }
 
