@@ -1,8 +1,10 @@
 //! Every benchmark of the project. Figures that are compared are measured in one run.
 
+mod cluster;
 mod coordinator;
 mod primitives;
 mod report;
+mod reservations;
 mod store;
 
 use clap::{Parser, Subcommand};
@@ -24,15 +26,22 @@ enum Bench {
     Primitives(primitives::Primitives),
     /// How fast the coordinator finds that versions are inside the boundary
     Coordinator(coordinator::CoordinatorBench),
+    Reservations(reservations::Reservations),
+    /// One process of a benchmark's cluster
+    #[command(hide = true)]
+    Process(cluster::Process),
     /// Journal appends against the raw disk
     Store(store::StoreBench),
 }
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    let runtime = tokio::runtime::Runtime::new()?;
     let report = match cli.bench {
         Bench::Primitives(bench) => bench.run()?,
         Bench::Coordinator(bench) => bench.run(),
+        Bench::Reservations(bench) => runtime.block_on(bench.run())?,
+        Bench::Process(process) => return runtime.block_on(process.run()),
         Bench::Store(bench) => bench.run()?,
     };
     report.print(cli.json)

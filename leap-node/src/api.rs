@@ -74,7 +74,7 @@ struct ErrorBody {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, error, hint) = match &self {
-            Self::NotServing | Self::Call(CallError::Unavailable { .. }) => {
+            Self::NotServing | Self::Call(CallError::Unavailable { .. } | CallError::Unreachable { .. }) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "try again in a moment")
             }
             Self::Call(CallError::NoSuchObject { .. }) => {
@@ -85,6 +85,19 @@ impl IntoResponse for ApiError {
             }
             Self::Call(CallError::BadRequest { .. }) => {
                 (StatusCode::BAD_REQUEST, "bad_request", "the body is the handler's argument as JSON")
+            }
+            Self::Call(CallError::InDoubt { .. }) => (
+                StatusCode::BAD_GATEWAY,
+                "in_doubt",
+                "it may have happened; try again with the same idempotency key",
+            ),
+            Self::Call(CallError::Timeout { .. }) => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "timeout",
+                "it may have happened or still happen; try again with the same idempotency key",
+            ),
+            Self::Call(CallError::Failed { .. }) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "failed", "the handler panicked; see the service's log")
             }
             Self::Call(CallError::BadReply { .. }) => {
                 (StatusCode::BAD_GATEWAY, "bad_reply", "caller and service seem to be of different releases")

@@ -34,7 +34,7 @@ mod api;
 use std::time::Duration;
 
 use leap::{Host, HostError, ObjectOptions, StateError, Store, StoreOptions};
-use leap_services::{kv::KeyValue, log::Log};
+use leap_services::{kv::KeyValueStore, log::Log};
 use leap_store::{DirectoryLock, StoreError};
 
 /// How long a shutdown waits for everything to be inside the boundary.
@@ -125,7 +125,7 @@ impl Node {
         api.serve(&host);
         if options.built_in {
             let refuse = |name| move |source| NodeError::Service { name, source };
-            host.supervise::<KeyValue>("kv", options.objects, |_| {}).await.map_err(refuse("kv"))?;
+            host.supervise::<KeyValueStore>("kv", options.objects, |_| {}).await.map_err(refuse("kv"))?;
             host.supervise::<Log>("log", options.objects, |_| {}).await.map_err(refuse("log"))?;
         }
         let address = host.address().expect("the node was told to listen");

@@ -1,0 +1,210 @@
+//! A cluster of OS processes for benchmarks: a node with coordinator and workflows, and services.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use leap::{Client, GroupCommit, Host, ObjectOptions, Speculation, Store, StoreOptions};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// Rooms, seats and cars; more than any benchmark books.
+const CAPACITY: u64 = 10_000_000;
+
+/// How often a service that is being started is asked whether it answers.
+const POLL: Duration = Duration::from_millis(20);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnOff {
+    On,
+    Off,
+}
+
+/// How a cluster persists.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Run ahead of persistence, or wait for it at every step
+    #[arg(long, value_enum, default_value = "on")]
+    pub(crate) speculation: OnOff,
+    /// Milliseconds from a version's first change to its seal, or `adaptive`
+    #[arg(long, default_value = "adaptive", value_parser = parse_group_commit)]
+    pub(crate) group_commit: GroupCommit,
+    /// Milliseconds added to every durable write
+    #[arg(long, default_value_t = 0)]
+    pub(crate) storage_latency_ms: u64,
+}
+
+impl Settings {
+    pub(crate) fn new(speculation: OnOff, group_commit: GroupCommit, storage_latency_ms: u64) -> Self {
+        Self { speculation, group_commit, storage_latency_ms }
+    }
+
+    fn objects(self) -> ObjectOptions {
+        let speculation = match self.speculation {
+            OnOff::On => Speculation::On,
+            OnOff::Off => Speculation::Off,
+        };
+        ObjectOptions { speculation, group_commit: self.group_commit }
+    }
+
+    fn store(self) -> StoreOptions {
+        StoreOptions { latency: Duration::from_millis(self.storage_latency_ms), ..StoreOptions::default() }
+    }
+
+    fn arguments(self) -> [String; 6] {
+        let speculation = match self.speculation {
+            OnOff::On => "on",
+            OnOff::Off => "off",
+        };
+        let group_commit = match self.group_commit {
+            GroupCommit::Adaptive => "adaptive".to_owned(),
+            GroupCommit::Fixed(interval) => interval.as_millis().to_string(),
+        };
+        let latency = self.storage_latency_ms.to_string();
+        let arguments =
+            ["--speculation", speculation, "--group-commit", &group_commit, "--storage-latency-ms", &latency];
+        arguments.map(str::to_owned)
+    }
+}
+
+pub(crate) fn parse_group_commit(text: &str) -> Result<GroupCommit, String> {
+    match text.parse() {
+        _ if text == "adaptive" => Ok(GroupCommit::Adaptive),
+        Ok(ms) => Ok(GroupCommit::Fixed(Duration::from_millis(ms))),
+        Err(_) => Err("give a number of milliseconds, or `adaptive`".to_owned()),
+    }
+}
+
+/// One process of the cluster; a benchmark starts this binary again with it.
+#[derive(Args)]
+pub(crate) struct Process {
+    /// The services to book with (a node), or the one to host (with --join)
+    #[arg(long, value_delimiter = ',')]
+    services: Vec<String>,
+    #[arg(long)]
+    join: Option<String>,
+    #[arg(long)]
+    data: String,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Process {
+    /// Runs until standard input ends.
+    #[allow(clippy::print_stdout, reason = "the address is for whoever started this")]
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let options = self.settings.objects();
+        let store = Store::open(&self.data, self.settings.store()).await?;
+        let builder = Host::builder().store(store).listen("127.0.0.1:0").defaults(options);
+        let host = match self.join {
+            Some(url) => {
+                let host = builder.join(url).start().await?;
+                for service in &self.services {
+                    travel::host_service(&host, service, CAPACITY, options).await?;
+                }
+                host
+            }
+            None => {
+                let host = builder.start().await?;
+                travel::host_workflows(&host, self.services, options).await?;
+                host
+            }
+        };
+        println!("{}", host.address().context("it listens")?);
+        let mut until_abandoned = Vec::new();
+        tokio::io::stdin().read_to_end(&mut until_abandoned).await?;
+        Ok(())
+    }
+}
+
+/// The processes, ended when this is dropped.
+pub(crate) struct Cluster {
+    pub(crate) url: String,
+    node: Child,
+    services: Vec<Child>,
+    settings: Settings,
+    directory: tempfile::TempDir,
+}
+
+impl Cluster {
+    pub(crate) async fn start(services: usize, settings: Settings) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir_in(".")?;
+        let names: Vec<_> = (0..services).map(service_name).collect();
+        let (node, url) = start(&names.join(","), None, directory.path(), "node", settings).await?;
+        let mut children = Vec::new();
+        for name in &names {
+            children.push(start(name, Some(&url), directory.path(), name, settings).await?.0);
+        }
+        let cluster = Self { url, node, services: children, settings, directory };
+        cluster.warm_up().await?;
+        Ok(cluster)
+    }
+
+    pub(crate) async fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::connect(&self.url).await?)
+    }
+
+    /// Books until everything has connected.
+    async fn warm_up(&self) -> anyhow::Result<()> {
+        let client = self.client().await?;
+        for attempt in 0..1000 {
+            let trip = travel::Trip { traveller: "warm-up".to_owned() };
+            match travel::book(&client, "warm-up", &trip).await {
+                Ok(_) => return Ok(()),
+                Err(error) if attempt == 999 => return Err(error.into()),
+                Err(_) => tokio::time::sleep(POLL).await,
+            }
+        }
+        bail!("the cluster did not start")
+    }
+
+    /// Kills a service as `kill -9` does, and starts it again.
+    pub(crate) async fn restart_service(&mut self, index: usize) -> anyhow::Result<()> {
+        self.services[index].kill().await?;
+        let name = service_name(index);
+        self.services[index] = start(&name, Some(&self.url), self.directory.path(), &name, self.settings).await?.0;
+        Ok(())
+    }
+
+    /// Processor time that the cluster and this process have used so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        let children = std::iter::once(&self.node).chain(&self.services).filter_map(Child::id);
+        children.chain([std::process::id()]).map(cpu_of).sum()
+    }
+}
+
+pub(crate) fn service_name(index: usize) -> String {
+    format!("service-{index}")
+}
+
+async fn start(
+    services: &str,
+    join: Option<&str>,
+    directory: &Path,
+    name: &str,
+    settings: Settings,
+) -> anyhow::Result<(Child, String)> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["process", "--services", services, "--data"]).arg(directory.join(name)).args(settings.arguments());
+    if let Some(url) = join {
+        command.args(["--join", url]);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().context("cannot start a process of the cluster")?;
+    let mut address = String::new();
+    let stdout = child.stdout.take().context("its output is piped")?;
+    BufReader::new(stdout).read_line(&mut address).await?;
+    anyhow::ensure!(!address.is_empty(), "{name} ended before it was ready");
+    Ok((child, address.trim().to_owned()))
+}
+
+/// User and system time of a process, from /proc.
+fn cpu_of(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The second field is the program's name in parentheses, and may hold anything.
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: u64 = [11, 12].iter().filter_map(|&field| fields.get(field)?.parse::<u64>().ok()).sum();
+    Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
