@@ -27,6 +27,7 @@ mod process;
 mod random;
 mod seat;
 mod storage;
+pub mod scenario;
 mod sthread;
 mod trace;
 mod truth;

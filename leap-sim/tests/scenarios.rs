@@ -1,0 +1,231 @@
+//! Every bug that the simulator found, as a short story that once ended badly.
+
+use leap_core::{OutputId, Version, WorldLine};
+use leap_sim::scenario::{End, Scenario};
+
+const HOTEL: &str = "hotel";
+const FLIGHT: &str = "flight";
+const CAR: &str = "car";
+const COORDINATOR: End = End::Coordinator(1);
+
+/// Sanity of the language itself: a crash takes away what was volatile, and what depended on it.
+#[test]
+fn a_crash_rolls_back_what_depended_on_it() {
+    let mut s = Scenario::new([HOTEL, FLIGHT, CAR]);
+    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "lost"));
+    s.act(CAR, |car| car.send(FLIGHT, "kept"));
+    s.deliver_all(CAR, FLIGHT);
+    s.seal(FLIGHT);
+    s.deliver_all(HOTEL, FLIGHT);
+    assert_eq!(s.consumed(FLIGHT), ["kept", "lost"]);
+    s.restart(HOTEL);
+    s.settle();
+    assert_eq!(s.consumed(FLIGHT), ["kept"]);
+    assert_eq!(s.world_line(CAR), WorldLine(1));
+}
+
+/// Rule P12. A late copy of a join came after the object had committed more; the coordinator took the
+/// old fragment for all that storage had, and refused the live object for having lost data.
+#[test]
+fn a_late_copy_of_a_join_does_not_shut_a_live_object_out() {
+    let mut s = Scenario::unsettled([HOTEL]);
+    s.deliver(HOTEL, COORDINATOR);
+    let late = s.copy_front(HOTEL, COORDINATOR);
+    s.settle();
+    s.act(HOTEL, |hotel| hotel.output(1));
+    s.act(HOTEL, |hotel| hotel.touch());
+    s.settle();
+    assert_eq!(s.participant(HOTEL).committed(), Version(1));
+    s.deliver_late(late);
+    s.settle();
+    assert!(!s.is_refused(HOTEL));
+}
+
+/// Rule P9. A late copy of a join made a gather take a live object for one that begins anew, so its
+/// volatile versions had no part in the cut and outlived what they depended on.
+#[test]
+fn a_late_copy_of_a_join_does_not_hide_a_live_object_from_a_gather() {
+    let mut s = Scenario::unsettled([HOTEL, FLIGHT]);
+    s.deliver(FLIGHT, COORDINATOR);
+    let late = s.copy_front(FLIGHT, COORDINATOR);
+    s.settle();
+    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "lost"));
+    s.deliver_all(HOTEL, FLIGHT);
+    assert_eq!(s.consumed(FLIGHT), ["lost"]);
+    s.restart(HOTEL);
+    s.hold(FLIGHT, COORDINATOR);
+    s.deliver_everything();
+    s.deliver_late(late);
+    s.deliver_everything();
+    s.heal();
+    s.settle();
+    assert_eq!(s.consumed(FLIGHT), [""; 0]);
+}
+
+/// Rule P11. A late copy of a join brought back the life of an object that had left; every later gather
+/// would have waited for it.
+#[test]
+fn a_late_copy_of_a_join_does_not_bring_back_who_has_left() {
+    let mut s = Scenario::unsettled([HOTEL, FLIGHT]);
+    s.deliver(FLIGHT, COORDINATOR);
+    let late = s.copy_front(FLIGHT, COORDINATOR);
+    s.settle();
+    s.leave(FLIGHT);
+    s.settle();
+    assert!(s.has_left(FLIGHT));
+    s.deliver_late(late);
+    s.settle();
+    s.restart(HOTEL);
+    s.settle();
+    assert_eq!(s.world_line(HOTEL), WorldLine(1));
+}
+
+/// Rules P1, P5. What the coordinator said while a state was brought back was handled after messages
+/// had been consumed in the old world-line, so their actions ran in the new one.
+#[test]
+fn what_was_said_during_a_restore_is_handled_before_any_message() {
+    let mut s = Scenario::new([HOTEL, FLIGHT, CAR]);
+    s.slow_restores(FLIGHT);
+    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "first"));
+    s.deliver_all(HOTEL, FLIGHT);
+    s.restart(HOTEL);
+    s.deliver_everything();
+    s.log();
+    s.deliver_everything();
+    // The flight is brought back into the first world-line; meanwhile a gather begins.
+    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "second"));
+    s.deliver_all(HOTEL, FLIGHT);
+    s.restart(CAR);
+    s.deliver_everything();
+    s.finish_restore(FLIGHT);
+    s.deliver_everything();
+    s.log();
+    s.deliver_everything();
+    assert_eq!(s.world_line(FLIGHT), WorldLine(2));
+    s.settle();
+    assert_eq!(s.consumed(FLIGHT), ["second"]);
+}
+
+/// Rule P9. A participant that had answered a gather was linked to a superseded coordinator, which
+/// ended that gather for it. It consumed from what the decision, already in the log, was about.
+#[test]
+fn a_superseded_coordinator_does_not_end_its_successors_gather() {
+    let mut s = Scenario::new([HOTEL, FLIGHT, CAR]);
+    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "lost"));
+    let successor = s.start_coordinator();
+    for name in [FLIGHT, CAR] {
+        s.link_to_coordinator(name, successor);
+    }
+    s.hold(HOTEL, FLIGHT);
+    s.crash(CAR);
+    s.start(CAR);
+    s.link_to_coordinator(HOTEL, successor);
+    s.deliver_everything();
+    assert!(s.participant(FLIGHT).is_frozen());
+    s.link_to_coordinator(FLIGHT, 1);
+    s.deliver_everything();
+    assert!(s.participant(FLIGHT).is_frozen(), "the gather is not the old coordinator's to end");
+    assert!(s.coordinator(1).is_superseded());
+}
+
+/// Rule P9. The same by a detour: the superseded coordinator began a gather of its own, and ended that.
+#[test]
+fn an_older_gather_does_not_replace_a_newer_one() {
+    let mut s = Scenario::new([HOTEL, FLIGHT]);
+    let successor = s.start_coordinator();
+    for name in [HOTEL, FLIGHT] {
+        s.link_to_coordinator(name, successor);
+    }
+    s.hold(HOTEL, End::Coordinator(successor));
+    s.deliver_everything();
+    assert!(s.participant(FLIGHT).is_frozen());
+    // Its report to the old coordinator takes long; the old coordinator begins a gather meanwhile.
+    s.link_to_coordinator(FLIGHT, 1);
+    s.hold(FLIGHT, COORDINATOR);
+    s.link_to_coordinator(HOTEL, 1);
+    s.restart(HOTEL);
+    s.link_to_coordinator(HOTEL, 1);
+    s.deliver_everything();
+    s.heal();
+    s.deliver_everything();
+    assert!(s.participant(FLIGHT).is_frozen());
+}
+
+/// Rule P7. A superseded coordinator learned from a joining object of a version that was named after
+/// its successor's decision, and took it for the one of that number which the decision had removed:
+/// it told that something was committed that was long rolled back.
+#[test]
+fn a_superseded_coordinator_does_not_mix_up_names_of_two_world_lines() {
+    let mut s = Scenario::new([HOTEL, FLIGHT]);
+    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "lost"));
+    s.deliver_all(HOTEL, FLIGHT);
+    s.seal(FLIGHT);
+    s.store(FLIGHT);
+    // Both crash; the successor decides about the hotel, which commits another first version.
+    let successor = s.start_coordinator();
+    s.crash(FLIGHT);
+    s.restart(HOTEL);
+    s.start(FLIGHT);
+    s.hold(COORDINATOR, FLIGHT);
+    s.hold(End::Coordinator(successor), FLIGHT);
+    s.deliver_everything();
+    s.log();
+    s.deliver_everything();
+    assert_eq!(s.world_line(HOTEL), WorldLine(1));
+    s.act(HOTEL, |hotel| hotel.output(1));
+    s.act(HOTEL, |hotel| hotel.touch());
+    s.seal(HOTEL);
+    s.store(HOTEL);
+    // Both begin again and find the old coordinator.
+    s.crash(FLIGHT);
+    s.restart(HOTEL);
+    s.start(FLIGHT);
+    s.heal();
+    for name in [HOTEL, FLIGHT] {
+        s.link_to_coordinator(name, 1);
+    }
+    s.deliver_everything();
+    let told = s.coordinator(1).boundary().unwrap_or_default();
+    let flight = leap_core::ObjectId::from_name(FLIGHT);
+    assert_eq!(told.get(&flight).copied().unwrap_or_default(), Version::ZERO);
+    assert!(s.coordinator(1).is_superseded());
+}
+
+/// Rules P13, P14. A link came up while the receiver's state was being brought back, so its lost
+/// acknowledgement was not repeated and the sender kept the message for ever.
+#[test]
+fn an_acknowledgement_that_was_lost_during_a_restore_is_repeated() {
+    let mut s = Scenario::new([HOTEL, FLIGHT, CAR]);
+    s.slow_restores(FLIGHT);
+    s.hold(FLIGHT, HOTEL);
+    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "book"));
+    s.settle();
+    assert_eq!(s.participant(HOTEL).unacknowledged(), 1);
+    s.act(CAR, |car| car.send(FLIGHT, "lost"));
+    s.deliver_all(CAR, FLIGHT);
+    s.restart(CAR);
+    s.deliver_everything();
+    s.log();
+    s.deliver_everything();
+    // Only the flight's side of the link was broken.
+    s.lose(FLIGHT.into(), HOTEL.into());
+    s.heal();
+    s.finish_restore(FLIGHT);
+    s.settle();
+    assert_eq!(s.participant(HOTEL).unacknowledged(), 0);
+}
+
+/// Rule P8, as a canary of this language: an output waits for what it depends on.
+#[test]
+fn an_output_waits_for_all_that_it_depends_on() {
+    let mut s = Scenario::new([HOTEL, FLIGHT]);
+    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "book"));
+    s.deliver_all(HOTEL, FLIGHT);
+    s.act(FLIGHT, |flight| flight.output(1));
+    s.seal(FLIGHT);
+    s.store(FLIGHT);
+    s.deliver_everything();
+    assert_eq!(s.released(FLIGHT), []);
+    s.settle();
+    assert_eq!(s.released(FLIGHT), [OutputId(1)]);
+}
