@@ -77,6 +77,12 @@ impl Cluster {
         (1..=self.objects).map(ObjectId)
     }
 
+    /// Whether a failure can reach beyond the object that fails. Then it must, in some run: a world in
+    /// which it never does proves nothing.
+    fn may_cascade(&self) -> bool {
+        self.budget.crashes > 0 && self.budget.sends > 0 && self.speculation == Speculation::On
+    }
+
     /// Only these pairs exchange messages.
     fn along(mut self, pairs: impl IntoIterator<Item = (u64, u64)>) -> Self {
         let pairs = pairs.into_iter();
@@ -150,7 +156,7 @@ impl Model for Cluster {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
+        let mut properties = vec![
             Property::always(TRANSPARENCY, |_, state: &State| {
                 state.world.is_transparent()
             }),
@@ -170,7 +176,13 @@ impl Model for Cluster {
             Property::always(CONVERGENCE, |_, state: &State| {
                 !state.world.due().is_empty() || state.world.is_converged()
             }),
-        ]
+        ];
+        if self.may_cascade() {
+            properties.push(Property::sometimes("a survivor rolls back", |_, state| {
+                state.world.truth.survivor_rolled_back
+            }));
+        }
+        properties
     }
 }
 
@@ -278,7 +290,7 @@ fn a_crash_and_a_broken_link_to_the_coordinator() {
         coordinator_breaks: 1,
         ..NOTHING
     };
-    explore(Cluster::of(2, budget), 10_000);
+    explore(Cluster::of(2, budget).along([(1, 2)]), 10_000);
 }
 
 /// Rule P14.

@@ -98,6 +98,8 @@ pub(crate) struct Truth {
     boundary: BTreeMap<ObjectId, Version>,
     /// A rollback took away what depended on nothing lost (rule P9).
     rolled_back_too_much: Option<ObjectId>,
+    /// Somebody rolled back that had not failed itself.
+    pub(crate) survivor_rolled_back: bool,
     /// Who was refused and ended.
     pub(crate) over: BTreeMap<ObjectId, Effect>,
 }
@@ -480,6 +482,8 @@ impl World {
         let restored = newest.map_or_else(State::default, |snapshot| snapshot.state.clone());
         let before = std::mem::replace(&mut host.state, restored);
         let removed: Vec<Event> = before.seen.difference(&host.state.seen).copied().collect();
+        let is_survivor = host.participant.incarnation() == Incarnation(1);
+        self.truth.survivor_rolled_back |= is_survivor && !removed.is_empty();
         if !removed.is_empty() && first_removed.is_disjoint(&lost) {
             self.truth.rolled_back_too_much = Some(object);
         }
@@ -775,7 +779,8 @@ impl World {
         self.truth.rolled_back_too_much.is_none()
     }
 
-    /// Liveness: whenever nothing is due, everything is repaired, committed, released and consumed.
+    /// Liveness: whenever nothing is due, everything is repaired, committed, released, consumed and
+    /// acknowledged.
     pub(crate) fn is_converged(&self) -> bool {
         self.coordinator.waiting_for().is_empty()
             && self.coordinator.uncommitted() == 0
@@ -787,6 +792,8 @@ impl World {
                     && participant.world_line() == self.coordinator.world_line()
                     && host.observer.world_line() == self.coordinator.world_line()
                     && participant.committed() == participant.latest()
+                    && participant.unacknowledged() == 0
+                    && participant.held() == 0
                     && host.waiting.is_empty()
                     && host
                         .state
