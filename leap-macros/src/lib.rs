@@ -26,8 +26,6 @@ use proc_macro::TokenStream;
 /// |---|---|---|
 /// | `#[leap(name = "...")]` | a handler | the name it is called by, if not that of the function |
 /// | `#[reply]` | one function, which is no handler then | takes in the answers to calls that the service itself makes, as `leap::Service::handle_reply` does |
-///
-/// See the crate `leap` for an example.
 #[proc_macro_attribute]
 pub fn service(arguments: TokenStream, block: TokenStream) -> TokenStream {
     service::expand(arguments.into(), block.into())

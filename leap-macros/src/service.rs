@@ -13,7 +13,7 @@ mod write;
 use proc_macro2::TokenStream;
 use quote::ToTokens as _;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Error, Ident, ImplItem, ItemImpl, Result, Type};
+use syn::{Attribute, Error, Ident, ImplItem, ItemImpl, Result, Type, parse_quote};
 
 use handler::Handler;
 
@@ -30,7 +30,10 @@ struct Service {
 
 pub(crate) fn expand(arguments: TokenStream, block: TokenStream) -> Result<TokenStream> {
     if !arguments.is_empty() {
-        return Err(Error::new_spanned(arguments, "`service` takes no arguments"));
+        return Err(Error::new_spanned(
+            arguments,
+            "`service` takes no arguments",
+        ));
     }
     let mut block: ItemImpl = syn::parse2(block)
         .map_err(|error| Error::new(error.span(), "`service` goes on an `impl` block"))?;
@@ -45,7 +48,12 @@ pub(crate) fn expand(arguments: TokenStream, block: TokenStream) -> Result<Token
 fn read(block: &mut ItemImpl) -> Result<Service> {
     let name = name_of(block)?;
     let target = (*block.self_ty).clone();
-    let mut service = Service { target, name, handlers: Vec::new(), reply: None };
+    let mut service = Service {
+        target,
+        name,
+        handlers: Vec::new(),
+        reply: None,
+    };
     let mut errors: Option<Error> = None;
     for item in &mut block.items {
         if let Err(error) = service.read_item(item) {
@@ -60,13 +68,23 @@ fn read(block: &mut ItemImpl) -> Result<Service> {
 
 fn name_of(block: &ItemImpl) -> Result<Ident> {
     if let Some((_, path, _)) = &block.trait_ {
-        return Err(Error::new_spanned(path, "handlers are the type's own: `impl Type { … }`, without a trait"));
+        return Err(Error::new_spanned(
+            path,
+            "handlers are the type's own: `impl Type { … }`, without a trait",
+        ));
     }
     if !block.generics.params.is_empty() {
-        return Err(Error::new_spanned(&block.generics, "a service has no type parameters"));
+        return Err(Error::new_spanned(
+            &block.generics,
+            "a service has no type parameters",
+        ));
     }
     let name = match &*block.self_ty {
-        Type::Path(path) => path.path.segments.last().filter(|segment| segment.arguments.is_none()),
+        Type::Path(path) => path
+            .path
+            .segments
+            .last()
+            .filter(|segment| segment.arguments.is_none()),
         _ => None,
     };
     let name = name.map(|segment| segment.ident.clone());
@@ -76,12 +94,21 @@ fn name_of(block: &ItemImpl) -> Result<Ident> {
 impl Service {
     fn read_item(&mut self, item: &mut ImplItem) -> Result<()> {
         let ImplItem::Fn(function) = item else {
-            return Err(Error::new_spanned(item, "only handlers go here; put this into an `impl` block of its own"));
+            return Err(Error::new_spanned(
+                item,
+                "only handlers go here; put this into an `impl` block of its own",
+            ));
         };
+        function.attrs.push(parse_quote! {
+            #[allow(clippy::needless_pass_by_value, reason = "what was decoded is the handler's own")]
+        });
         if let Some(attribute) = take_attribute(&mut function.attrs, "reply") {
             attribute.meta.require_path_only()?;
             if self.reply.replace(function.sig.ident.clone()).is_some() {
-                return Err(Error::new(attribute.span(), "another function takes in the answers already"));
+                return Err(Error::new(
+                    attribute.span(),
+                    "another function takes in the answers already",
+                ));
             }
             return Ok(());
         }
@@ -96,6 +123,8 @@ impl Service {
 }
 
 fn take_attribute(attributes: &mut Vec<Attribute>, name: &str) -> Option<Attribute> {
-    let position = attributes.iter().position(|attribute| attribute.path().is_ident(name))?;
+    let position = attributes
+        .iter()
+        .position(|attribute| attribute.path().is_ident(name))?;
     Some(attributes.remove(position))
 }

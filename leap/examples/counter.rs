@@ -32,6 +32,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The answer comes when the count can never be lost; run this again and it goes on.
     let count = CounterClient::new(host.clone(), "counter").add(&1).await?;
-    eprintln!("counted to {count}; the journal is in {}", directory.display());
+    eprintln!(
+        "counted to {count}; the journal is in {}",
+        directory.display()
+    );
     Ok(())
 }

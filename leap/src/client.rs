@@ -65,12 +65,22 @@ impl<C: Call> Call for &C {
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Hotel;
+/// # impl leap::Machine for Hotel { type Change = (); fn apply(&mut self, (): ()) {} }
+/// # #[leap::service]
+/// # impl Hotel {
+/// #     fn free_rooms(_: &mut leap::Action<'_, Self>) -> u32 { 7 }
+/// # }
 /// use leap::{CallError, Host, ObjectClient};
 ///
 /// let host = Host::builder().start().await?;
+/// host.add::<Hotel>("hotel").await?;
 /// let hotel = ObjectClient::new(host, "hotel");
-/// let free: Result<u32, _> = hotel.call("free_rooms", &()).await;
-/// assert_eq!(free, Err(CallError::NoSuchObject { object: "hotel".into() }));
+/// let free: u32 = hotel.call("free_rooms", &()).await?;
+/// assert_eq!(free, 7);
+/// let refused = hotel.call::<u32>("fee_rooms", &()).await;
+/// assert_eq!(refused, Err(CallError::NoSuchMethod { method: "fee_rooms".into() }));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
@@ -185,6 +195,15 @@ impl Client {
         })
     }
 
+    /// A client on the network of a test, entering at the host called `host`.
+    pub(crate) fn in_process(remote: Remote, host: &str) -> Self {
+        Self {
+            url: host.into(),
+            remote,
+            timeout: TIMEOUT,
+        }
+    }
+
     /// How long a call may take, with all attempts; 30 s unless set.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -219,7 +238,10 @@ impl Call for Client {
                 settled => return settled,
             };
             // What was last heard says more than that time is over.
-            if tokio::time::timeout_at(deadline, pause.wait()).await.is_err() {
+            if tokio::time::timeout_at(deadline, pause.wait())
+                .await
+                .is_err()
+            {
                 return Err(error);
             }
         }

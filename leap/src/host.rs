@@ -362,7 +362,7 @@ impl Host {
                 object = loop {
                     pause.wait().await;
                     let Some(inner) = inner.upgrade() else { return };
-                    match (Host::add_to::<S>(&inner, &name, options)).await {
+                    match Self::add_to::<S>(&inner, &name, options).await {
                         Ok(object) => break object,
                         Err(error) => tracing::warn!(object = name, %error, "cannot be brought back yet"),
                     }

@@ -25,7 +25,7 @@ mod replies;
 use std::collections::VecDeque;
 use std::ops::Deref;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use leap_core::{Incarnation, ObjectId, Version, VersionMetadata};
 use leap_store::{Journal, JournalState, Recovered, Store};
 use parking_lot::Mutex;
@@ -321,7 +321,12 @@ impl<S: Service> Object<Journaled<S>> {
     pub async fn view_released<R>(&self, mut view: impl FnMut(&S) -> R) -> Result<R, CallError> {
         for _ in 0..RELEASE_ATTEMPTS {
             let (seen, mut sthread) = self.view(&mut view).await.map_err(|why| self.unavailable(&why))?;
-            if sthread.barrier().await.is_ok() {
+            let barrier = tokio::select! {
+                biased;
+                barrier = sthread.barrier() => barrier,
+                why = self.stopped() => return Err(self.unavailable(&why)),
+            };
+            if barrier.is_ok() {
                 return Ok(seen);
             }
         }

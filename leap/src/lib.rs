@@ -38,6 +38,76 @@ pub use journaled::{Action, Journaled};
 pub use leap_core::{
     Admission, Header, Incarnation, ObjectId, RolledBack, Speculation, Version, VersionMetadata, WorldLine,
 };
+/// # Example
+///
+/// ```
+/// use leap::{Action, Host, Machine};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Default, Serialize, Deserialize)]
+/// pub struct Hotel {
+///     reserved: u32,
+/// }
+///
+/// #[derive(Serialize, Deserialize)]
+/// pub struct Reserve {
+///     pub rooms: u32,
+/// }
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// pub struct Full {
+///     pub free: u32,
+/// }
+///
+/// impl Machine for Hotel {
+///     type Change = u32;
+///
+///     fn apply(&mut self, rooms: u32) {
+///         self.reserved += rooms;
+///     }
+/// }
+///
+/// #[leap::service]
+/// impl Hotel {
+///     /// Reserves rooms; gives how many are taken now.
+///     pub fn reserve(action: &mut Action<'_, Self>, request: Reserve) -> Result<u32, Full> {
+///         let free = 10 - action.reserved;
+///         if request.rooms > free {
+///             return Err(Full { free });
+///         }
+///         action.record(request.rooms);
+///         Ok(action.reserved)
+///     }
+///
+///     /// How many rooms are taken.
+///     #[leap(name = "rooms/taken")]
+///     pub fn taken(action: &mut Action<'_, Self>) -> u32 {
+///         action.reserved
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let host = Host::builder().start().await?;
+/// host.add::<Hotel>("hotel").await?;
+/// let hotel = HotelClient::new(host, "hotel").idempotency_key("trip 7");
+/// assert_eq!(hotel.reserve(&Reserve { rooms: 4 }).await?, Ok(4));
+/// assert_eq!(hotel.reserve(&Reserve { rooms: 4 }).await?, Ok(4), "the same key, the same reservation");
+/// assert_eq!(hotel.taken().await?, 4);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// What is not a handler is refused where it stands:
+///
+/// ```compile_fail
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Hotel;
+/// # impl leap::Machine for Hotel { type Change = (); fn apply(&mut self, (): ()) {} }
+/// #[leap::service]
+/// impl Hotel {
+///     async fn reserve(action: &mut leap::Action<'_, Self>) {} // a handler cannot wait
+/// }
+/// ```
 pub use leap_macros::service;
 pub use leap_store::{GroupCommit, Store, StoreOptions};
 pub use object::{ActionContext, Life, LifePhase, NotActive, Object, Output, OutputLost};

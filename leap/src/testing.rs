@@ -51,6 +51,8 @@ use leap_store::faults::Faults;
 use leap_store::{Store, StoreOptions};
 use parking_lot::Mutex;
 
+use crate::client::Client;
+use crate::client::remote::Remote;
 use crate::host::{Host, HostBuilder, ObjectOptions};
 use crate::transport::InProcess;
 
@@ -87,7 +89,9 @@ struct Node {
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("crashed", &self.crashed).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("crashed", &self.crashed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,6 +99,9 @@ impl std::fmt::Debug for Node {
 impl Cluster {
     /// The host of the coordinator, for [`Cluster::crash`], [`Cluster::cut`] and the others.
     pub const COORDINATOR: &'static str = "coordinator";
+
+    /// Where clients are, for [`Cluster::cut`] and the others.
+    pub const OUTSIDE: &'static str = "outside";
 
     /// A cluster with a coordinator and no other host. Objects have [`ObjectOptions::default`].
     pub async fn new() -> Self {
@@ -105,7 +112,10 @@ impl Cluster {
     pub async fn with(defaults: ObjectOptions) -> Self {
         let cluster = Self {
             network: InProcess::default(),
-            store: format!("memory:leap-testing-{}", NEXT_STORE.fetch_add(1, Ordering::Relaxed)),
+            store: format!(
+                "memory:leap-testing-{}",
+                NEXT_STORE.fetch_add(1, Ordering::Relaxed)
+            ),
             defaults,
             nodes: Mutex::default(),
         };
@@ -119,7 +129,11 @@ impl Cluster {
     ///
     /// If it has crashed and was not restarted.
     pub async fn host(&self, name: &str) -> Host {
-        let known = self.nodes.lock().get(name).map(|node| (node.host.clone(), node.crashed));
+        let known = self
+            .nodes
+            .lock()
+            .get(name)
+            .map(|node| (node.host.clone(), node.crashed));
         match known {
             Some((host, false)) => host,
             Some((_, true)) => panic!("{name:?} has crashed: restart it"),
@@ -138,7 +152,8 @@ impl Cluster {
             self.network.drop_host(name);
             node.host.kill();
             // What its journals still had in their queues dies with it.
-            node.faults.fail(None, 0, std::io::ErrorKind::ConnectionAborted);
+            node.faults
+                .fail(None, 0, std::io::ErrorKind::ConnectionAborted);
             node.crashed = true;
         });
     }
@@ -153,25 +168,52 @@ impl Cluster {
         self.start(name).await
     }
 
+    /// A client outside the cluster that makes its calls through `host`. Its link to the host can be cut
+    /// like any other, under the name [`Cluster::OUTSIDE`].
+    pub fn client(&self, host: &str) -> Client {
+        Client::in_process(Remote::of(&self.network.network(Self::OUTSIDE)), host)
+    }
+
     async fn start(&self, name: &str) -> Host {
         let faults = Faults::planned();
-        let options = StoreOptions { faults: faults.clone(), retry_for: STORAGE_RETRY, ..StoreOptions::default() };
-        let store = Store::open(&self.store, options).await.expect("there is always memory");
+        let options = StoreOptions {
+            faults: faults.clone(),
+            retry_for: STORAGE_RETRY,
+            ..StoreOptions::default()
+        };
+        let store = Store::open(&self.store, options)
+            .await
+            .expect("there is always memory");
         let host = self.builder(name).store(store).start().await;
-        let host = host.unwrap_or_else(|error| panic!("{name:?} does not start: {}", crate::error_chain(&error)));
-        let node = Node { host: host.clone(), faults, crashed: false };
+        let host = host.unwrap_or_else(|error| {
+            panic!("{name:?} does not start: {}", crate::error_chain(&error))
+        });
+        let node = Node {
+            host: host.clone(),
+            faults,
+            crashed: false,
+        };
         self.nodes.lock().insert(name.to_owned(), node);
         host
     }
 
     fn builder(&self, name: &str) -> HostBuilder {
-        let builder = Host::builder().network(self.network.network(name)).listen(name).defaults(self.defaults);
-        if name == Self::COORDINATOR { builder } else { builder.join(Self::COORDINATOR) }
+        let builder = Host::builder()
+            .network(self.network.network(name))
+            .listen(name)
+            .defaults(self.defaults);
+        if name == Self::COORDINATOR {
+            builder
+        } else {
+            builder.join(Self::COORDINATOR)
+        }
     }
 
     fn with_node<R>(&self, name: &str, act: impl FnOnce(&mut Node) -> R) -> R {
         let mut nodes = self.nodes.lock();
-        act(nodes.get_mut(name).unwrap_or_else(|| panic!("there is no host {name:?}")))
+        act(nodes
+            .get_mut(name)
+            .unwrap_or_else(|| panic!("there is no host {name:?}")))
     }
 }
 
@@ -201,7 +243,9 @@ impl Cluster {
     ///
     /// If there is no such host.
     pub fn break_storage(&self, host: &str) {
-        self.with_node(host, |node| node.faults.fail(None, 0, std::io::ErrorKind::StorageFull));
+        self.with_node(host, |node| {
+            node.faults.fail(None, 0, std::io::ErrorKind::StorageFull);
+        });
     }
 
     /// The host reaches the store again.
@@ -231,13 +275,23 @@ impl Cluster {
                 tokio::time::sleep(SETTLE_EVERY).await;
             }
         };
-        if tokio::time::timeout(SETTLE_WITHIN, caught_up).await.is_err() {
-            panic!("the cluster does not settle: {}", self.unsettled().join("; "));
+        if tokio::time::timeout(SETTLE_WITHIN, caught_up)
+            .await
+            .is_err()
+        {
+            panic!(
+                "the cluster does not settle: {}",
+                self.unsettled().join("; ")
+            );
         }
     }
 
     fn unsettled(&self) -> Vec<String> {
         let nodes = self.nodes.lock();
-        nodes.values().filter(|node| !node.crashed).flat_map(|node| node.host.unsettled()).collect()
+        nodes
+            .values()
+            .filter(|node| !node.crashed)
+            .flat_map(|node| node.host.unsettled())
+            .collect()
     }
 }

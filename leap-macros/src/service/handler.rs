@@ -2,7 +2,10 @@
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::ToTokens as _;
-use syn::{Attribute, Error, FnArg, Ident, ImplItemFn, LitStr, PatType, Result, ReturnType, Type, Visibility, parse_quote};
+use syn::{
+    Attribute, Error, FnArg, Ident, ImplItemFn, LitStr, PatType, Result, ReturnType, Type,
+    Visibility, parse_quote,
+};
 
 use super::take_attribute;
 
@@ -23,13 +26,21 @@ pub(super) struct Handler {
 
 impl Handler {
     pub(super) fn read(function: &mut ImplItemFn, target: &Type) -> Result<Self> {
-        let name = take_attribute(&mut function.attrs, "leap").map(|attribute| name_in(&attribute)).transpose()?;
+        let name = take_attribute(&mut function.attrs, "leap")
+            .map(|attribute| name_in(&attribute))
+            .transpose()?;
         let signature = &function.sig;
         if let Some(word) = &signature.asyncness {
-            return Err(Error::new_spanned(word, "a handler is one atomic action and cannot wait; let a workflow wait"));
+            return Err(Error::new_spanned(
+                word,
+                "a handler is one atomic action and cannot wait; let a workflow wait",
+            ));
         }
         if !signature.generics.params.is_empty() {
-            return Err(Error::new_spanned(&signature.generics, "a handler has no type parameters: callers only know its name"));
+            return Err(Error::new_spanned(
+                &signature.generics,
+                "a handler has no type parameters: callers only know its name",
+            ));
         }
         if name.is_none() && RESERVED.iter().any(|reserved| signature.ident == reserved) {
             let message = "the client has a function of this name; call the handler something else";
@@ -43,15 +54,26 @@ impl Handler {
             let span = action.map_or_else(|| signature.ident.span(), syn::spanned::Spanned::span);
             return Err(Error::new(span, message));
         }
-        let request = arguments.next().map(|argument| request_type(argument, target)).transpose()?;
+        let request = arguments
+            .next()
+            .map(|argument| request_type(argument, target))
+            .transpose()?;
         if let Some(more) = arguments.next() {
-            return Err(Error::new_spanned(more, "a handler takes one request: put what it needs into a struct"));
+            return Err(Error::new_spanned(
+                more,
+                "a handler takes one request: put what it needs into a struct",
+            ));
         }
         Ok(Self {
             function: signature.ident.clone(),
             name: name.unwrap_or_else(|| signature.ident.to_string()),
             visibility: function.vis.clone(),
-            docs: function.attrs.iter().filter(|attribute| attribute.path().is_ident("doc")).cloned().collect(),
+            docs: function
+                .attrs
+                .iter()
+                .filter(|attribute| attribute.path().is_ident("doc"))
+                .cloned()
+                .collect(),
             request,
             reply: match &signature.output {
                 ReturnType::Default => parse_quote!(()),
@@ -70,7 +92,10 @@ fn name_in(attribute: &Attribute) -> Result<String> {
         }
         let literal: LitStr = meta.value()?.parse()?;
         if literal.value().is_empty() {
-            return Err(Error::new_spanned(literal, "a name has at least one letter"));
+            return Err(Error::new_spanned(
+                literal,
+                "a name has at least one letter",
+            ));
         }
         name = Some(literal.value());
         Ok(())
@@ -80,18 +105,35 @@ fn name_in(attribute: &Attribute) -> Result<String> {
 
 /// Whether this is `action: &mut Action<…>`, however the path is written.
 fn takes_action(argument: &FnArg) -> bool {
-    let FnArg::Typed(PatType { ty, .. }) = argument else { return false };
-    let Type::Reference(reference) = &**ty else { return false };
-    let Type::Path(path) = &*reference.elem else { return false };
-    reference.mutability.is_some() && path.path.segments.last().is_some_and(|segment| segment.ident == "Action")
+    let FnArg::Typed(PatType { ty, .. }) = argument else {
+        return false;
+    };
+    let Type::Reference(reference) = &**ty else {
+        return false;
+    };
+    let Type::Path(path) = &*reference.elem else {
+        return false;
+    };
+    reference.mutability.is_some()
+        && path
+            .path
+            .segments
+            .last()
+            .is_some_and(|segment| segment.ident == "Action")
 }
 
 fn request_type(argument: &FnArg, target: &Type) -> Result<Type> {
     let FnArg::Typed(PatType { ty, .. }) = argument else {
-        return Err(Error::new_spanned(argument, "a handler has no `self`: the state is behind `action`"));
+        return Err(Error::new_spanned(
+            argument,
+            "a handler has no `self`: the state is behind `action`",
+        ));
     };
     match &**ty {
-        Type::Reference(_) => Err(Error::new_spanned(ty, "a request is decoded from what the caller sent: take it by value")),
+        Type::Reference(_) => Err(Error::new_spanned(
+            ty,
+            "a request is decoded from what the caller sent: take it by value",
+        )),
         Type::ImplTrait(_) => Err(Error::new_spanned(ty, "a request has one concrete type")),
         _ => Ok(without_self(ty, target)),
     }

@@ -47,22 +47,17 @@ pub(super) fn service(service: &Service) -> TokenStream {
 
 fn arm(handler: &Handler) -> TokenStream {
     let Handler { function, name, .. } = handler;
-    let run = match &handler.request {
-        Some(request) => quote_spanned! {function.span()=>
+    let reply = match &handler.request {
+        Some(request) => quote_spanned! {function.span()=> {
             let request: #request = ::leap::decode_request(method, body)?;
-            let reply = Self::#function(action, request);
-        },
-        None => quote_spanned! {function.span()=>
+            ::leap::encode_value(&Self::#function(action, request))
+        }},
+        None => quote_spanned! {function.span()=> {
             let () = ::leap::decode_request(method, body)?;
-            let reply = Self::#function(action);
-        },
+            ::leap::encode_value(&Self::#function(action))
+        }},
     };
-    quote! {
-        #name => {
-            #run
-            ::core::result::Result::Ok(::leap::encode_value(&reply))
-        }
-    }
+    quote!(#name => ::core::result::Result::Ok(#reply),)
 }
 
 /// The typed client.
@@ -70,7 +65,10 @@ pub(super) fn client(service: &Service) -> TokenStream {
     let client = format_ident!("{}Client", service.name);
     let visibility = widest(service.handlers.iter().map(|handler| &handler.visibility));
     let methods = service.handlers.iter().map(method);
-    let about = format!("Calls the handlers of a [`{}`] from outside it.", service.name);
+    let about = format!(
+        "Calls the handlers of a [`{}`] from outside it.",
+        service.name
+    );
     quote! {
         #[doc = #about]
         #[derive(Clone, Debug)]
@@ -99,7 +97,14 @@ pub(super) fn client(service: &Service) -> TokenStream {
 }
 
 fn method(handler: &Handler) -> TokenStream {
-    let Handler { function, name, visibility, docs, reply, .. } = handler;
+    let Handler {
+        function,
+        name,
+        visibility,
+        docs,
+        reply,
+        ..
+    } = handler;
     let (parameter, argument) = match &handler.request {
         Some(request) => (quote!(, request: &#request), quote!(request)),
         None => (quote!(), quote!(&())),

@@ -26,7 +26,7 @@ const FORWARDED: &str = "leap-forwarded";
 /// The way to call objects of other processes. Clones share connections.
 #[derive(Clone, Debug)]
 pub(crate) enum Remote {
-    Grpc(legacy::Client<HttpConnector, Body>),
+    Grpc(Box<legacy::Client<HttpConnector, Body>>),
     InProcess { hub: InProcess, local: String },
 }
 
@@ -39,7 +39,7 @@ impl Remote {
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .build(connector);
-        Self::Grpc(client)
+        Self::Grpc(Box::new(client))
     }
 
     /// The same network that frames take.
@@ -63,18 +63,27 @@ impl Remote {
         let CallRequest { object, method, .. } = &request;
         let (object, method) = (object.clone(), method.clone());
         if request.body.len() > MAX_FRAME_BYTES {
-            let reason = format!("{} bytes are more than the limit of {MAX_FRAME_BYTES}", request.body.len());
+            let reason = format!(
+                "{} bytes are more than the limit of {MAX_FRAME_BYTES}",
+                request.body.len()
+            );
             return Err(CallError::BadRequest { method, reason });
         }
         let mut request = tonic::Request::new(request);
         if forwarded {
-            request.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
+            request
+                .metadata_mut()
+                .insert(FORWARDED, MetadataValue::from_static("1"));
         }
         let reply = match self {
             Self::Grpc(client) => call_grpc(client, address, request).await,
-            Self::InProcess { hub, local } => hub.call(local, address, request, unreachable_status).await,
+            Self::InProcess { hub, local } => {
+                hub.call(local, address, request, unreachable_status).await
+            }
         };
-        reply.map(|reply| reply.into_inner().body).map_err(|status| error_of(&status, address, &object))
+        reply
+            .map(|reply| reply.into_inner().body)
+            .map_err(|status| error_of(&status, address, &object))
     }
 }
 
@@ -83,9 +92,9 @@ async fn call_grpc(
     address: &str,
     request: tonic::Request<CallRequest>,
 ) -> Result<tonic::Response<CallReply>, tonic::Status> {
-    let origin = address.parse().map_err(|error| {
-        unreachable_status(&format!("{address:?} is not an address: {error}"))
-    })?;
+    let origin = address
+        .parse()
+        .map_err(|error| unreachable_status(&format!("{address:?} is not an address: {error}")))?;
     LeapClient::with_origin(client.clone(), origin)
         .max_decoding_message_size(MAX_FRAME_BYTES)
         .call(request)
@@ -103,7 +112,9 @@ pub(super) async fn check(url: &str) -> Result<(), ClientError> {
         url: url.to_owned(),
         reason,
     };
-    let uri: http::Uri = url.parse().map_err(|error: http::uri::InvalidUri| refuse(error.to_string()))?;
+    let uri: http::Uri = url
+        .parse()
+        .map_err(|error: http::uri::InvalidUri| refuse(error.to_string()))?;
     let authority = match (uri.scheme_str(), uri.authority(), uri.port_u16()) {
         (Some("http"), Some(authority), Some(_)) => authority.as_str(),
         _ => return Err(refuse("it is written http://host:port".to_owned())),
@@ -136,13 +147,18 @@ pub(crate) fn status_of(error: &CallError) -> tonic::Status {
     };
     let mut status = tonic::Status::new(code, error.to_string());
     let encoded = serde_json::to_vec(error).expect("an error is plain data");
-    status.metadata_mut().insert_bin(ERROR, MetadataValue::from_bytes(&encoded));
+    status
+        .metadata_mut()
+        .insert_bin(ERROR, MetadataValue::from_bytes(&encoded));
     status
 }
 
 /// What a status says about the call.
 fn error_of(status: &tonic::Status, address: &str, object: &str) -> CallError {
-    let told = status.metadata().get_bin(ERROR).and_then(|value| value.to_bytes().ok());
+    let told = status
+        .metadata()
+        .get_bin(ERROR)
+        .and_then(|value| value.to_bytes().ok());
     let told = told.and_then(|encoded| serde_json::from_slice(&encoded).ok());
     match told {
         Some(CallError::Unreachable { reason, .. }) => CallError::Unreachable {

@@ -51,29 +51,62 @@ pub(super) fn handler(host: Weak<Inner>) -> CallHandler {
             let Some(host) = host.upgrade() else {
                 return Err(unreachable_status("the host shut down"));
             };
-            let forward = if is_forwarded(&request) { Forward::Done } else { Forward::Allowed };
+            let forward = if is_forwarded(&request) {
+                Forward::Done
+            } else {
+                Forward::Allowed
+            };
             let reply = host.call(request.into_inner(), forward).await;
-            reply.map(|body| tonic::Response::new(CallReply { body })).map_err(|error| status_of(&error))
+            reply
+                .map(|body| tonic::Response::new(CallReply { body }))
+                .map_err(|error| status_of(&error))
         }
     })
 }
 
 impl Inner {
-    pub(super) async fn call(&self, request: CallRequest, forward: Forward) -> Result<Bytes, CallError> {
+    pub(super) async fn call(
+        &self,
+        request: CallRequest,
+        forward: Forward,
+    ) -> Result<Bytes, CallError> {
         let id = ObjectId::from_name(&request.object);
         let here = self.objects.read().get(&id).cloned();
-        let elsewhere = self.links.address(id).filter(|address| Some(address) != self.address.lock().as_ref());
+        let elsewhere = self
+            .links
+            .address(id)
+            .filter(|address| Some(address) != self.address.lock().as_ref());
         match (here, elsewhere) {
             // One that stopped here may live on elsewhere.
             (Some(object), elsewhere) if elsewhere.is_none() || !has_stopped(&*object) => {
-                object.call(&request.method, request.body, request.idempotency_key.as_deref()).await
+                object
+                    .call(
+                        &request.method,
+                        request.body,
+                        request.idempotency_key.as_deref(),
+                    )
+                    .await
             }
-            (_, Some(address)) if forward == Forward::Allowed => self.forward(&address, request).await,
-            (_, Some(address)) => Err(unavailable(request.object, format!("it has moved, perhaps to {address}"))),
-            (_, None) if self.observation.known().is_none() => {
-                Err(unavailable(request.object, "this node has not met the coordinator yet".to_owned()))
+            (_, Some(address)) if forward == Forward::Allowed => {
+                self.forward(&address, request).await
             }
-            (_, None) => Err(CallError::NoSuchObject { object: request.object }),
+            (_, Some(address)) => Err(unavailable(
+                request.object,
+                format!("it has moved, perhaps to {address}"),
+            )),
+            (_, None) if self.observation.known().is_none() => Err(unavailable(
+                request.object,
+                "this node has not met the coordinator yet".to_owned(),
+            )),
+            (_, None) => Err(self.missing(request.object).await),
+        }
+    }
+
+    /// Why nobody is known to host the object: it does not exist, or is just not up.
+    async fn missing(&self, object: String) -> CallError {
+        match self.store.usage(&object).await {
+            Ok(usage) if usage.files > 0 => unavailable(object, "nobody hosts it now".to_owned()),
+            Ok(_) | Err(_) => CallError::NoSuchObject { object },
         }
     }
 
@@ -81,7 +114,9 @@ impl Inner {
         let object = request.object.clone();
         match self.remote.call(address, request, true).await {
             // The caller has reached a node: ours.
-            Err(error @ CallError::Unreachable { .. }) => Err(unavailable(object, error.to_string())),
+            Err(error @ CallError::Unreachable { .. }) => {
+                Err(unavailable(object, error.to_string()))
+            }
             answer => answer,
         }
     }
@@ -114,7 +149,10 @@ pub(super) fn call_service<'a, S: Service>(
             let said = panic.downcast_ref::<&str>().copied();
             let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
             let reason = format!("it panicked: {}", said.unwrap_or("without a message"));
-            Err(CallError::Failed { method: method.to_owned(), reason })
+            Err(CallError::Failed {
+                method: method.to_owned(),
+                reason,
+            })
         })
     }))
 }

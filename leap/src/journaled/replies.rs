@@ -43,7 +43,8 @@ impl Replies {
             self.dropped += 1;
         }
         let position = self.dropped + self.recorded.len();
-        self.positions.insert((reply.method.clone(), reply.key.clone()), position);
+        self.positions
+            .insert((reply.method.clone(), reply.key.clone()), position);
         self.recorded.push_back(reply);
     }
 }

@@ -10,14 +10,23 @@ use crate::services::{Giver, SLOW_TO_SEAL, eventually, pair, taken};
 async fn work_goes_on_while_it_is_away_and_is_released_when_it_is_back() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, taker) = pair(&cluster).await;
-    giver.change(|action| Giver::drop_off(action, 1)).await.unwrap();
+    giver
+        .change(|action| Giver::drop_off(action, 1))
+        .await
+        .unwrap();
     cluster.settled().await;
     cluster.crash(Cluster::COORDINATOR);
-    giver.change(|action| Giver::drop_off(action, 2)).await.unwrap();
+    giver
+        .change(|action| Giver::drop_off(action, 2))
+        .await
+        .unwrap();
     eventually("the number arrives", || taken(&taker) == [1, 2]).await;
     let mut output = taker.change(|action| action.output()).await.unwrap();
     let released = tokio::time::timeout(Duration::from_secs(30), &mut output).await;
-    assert!(released.is_err(), "it depends on another object, whose boundary nobody knows");
+    assert!(
+        released.is_err(),
+        "it depends on another object, whose boundary nobody knows"
+    );
     cluster.restart(Cluster::COORDINATOR).await;
     output.await.unwrap();
     cluster.settled().await;
@@ -28,19 +37,33 @@ async fn a_crash_during_a_rollback_changes_nothing_of_the_outcome() {
     for wait_us in (0..4000).step_by(250) {
         let cluster = Cluster::with(SLOW_TO_SEAL).await;
         let (giver, taker) = pair(&cluster).await;
-        giver.change(|action| Giver::drop_off(action, 1)).await.unwrap();
+        giver
+            .change(|action| Giver::drop_off(action, 1))
+            .await
+            .unwrap();
         cluster.settled().await;
-        giver.change(|action| Giver::drop_off(action, 2)).await.unwrap();
+        giver
+            .change(|action| Giver::drop_off(action, 2))
+            .await
+            .unwrap();
         eventually("the second number arrives", || taken(&taker) == [1, 2]).await;
         // Long links, so that the coordinator can be caught at each step of the rollback.
         for host in ["a", "b"] {
             cluster.slow(host, Cluster::COORDINATOR, Duration::from_millis(1));
         }
-        let giver = cluster.restart("a").await.add::<Giver>("giver").await.unwrap();
+        let giver = cluster
+            .restart("a")
+            .await
+            .add::<Giver>("giver")
+            .await
+            .unwrap();
         tokio::time::sleep(Duration::from_micros(wait_us)).await;
         cluster.restart(Cluster::COORDINATOR).await;
         giver.ready().await.unwrap();
-        giver.change(|action| Giver::drop_off(action, 3)).await.unwrap();
+        giver
+            .change(|action| Giver::drop_off(action, 3))
+            .await
+            .unwrap();
         cluster.settled().await;
         assert_eq!(taken(&taker), [1, 3], "crashed after {wait_us} us");
     }

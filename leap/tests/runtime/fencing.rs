@@ -15,7 +15,10 @@ async fn the_older_of_two_claimers_is_shut_out_and_says_so() {
     assert_eq!(taken(&newer), [1]);
     let why = older.stopped().await;
     assert!(why.to_string().contains("incarnation 2"), "{why}");
-    older.change(|action| Taker::take(action, 2)).await.unwrap_err();
+    older
+        .change(|action| Taker::take(action, 2))
+        .await
+        .unwrap_err();
     newer.change(|action| Taker::take(action, 3)).await.unwrap();
     cluster.settled().await;
     assert_eq!(taken(&newer), [1, 3]);
@@ -27,7 +30,10 @@ async fn a_stale_incarnation_that_heard_nothing_can_release_nothing() {
     let older = taker_on(&cluster.host("a").await).await;
     cluster.cut("a", Cluster::COORDINATOR);
     let newer = taker_on(&cluster.host("b").await).await;
-    let output = older.change(|action| (Taker::take(action, 1), action.output()).1).await.unwrap();
+    let output = older
+        .change(|action| (Taker::take(action, 1), action.output()).1)
+        .await
+        .unwrap();
     output.await.unwrap_err();
     let why = older.stopped().await;
     assert!(matches!(&why, Stopped::Storage { .. }), "{why}");
@@ -42,7 +48,12 @@ async fn supervision_does_not_fight_a_newer_incarnation() {
     let cluster = Cluster::new().await;
     let (lives, mut started) = tokio::sync::mpsc::unbounded_channel();
     let note = move |object| lives.send(object).unwrap();
-    cluster.host("a").await.supervise::<Taker>("taker", ObjectOptions::default(), note).await.unwrap();
+    cluster
+        .host("a")
+        .await
+        .supervise::<Taker>("taker", ObjectOptions::default(), note)
+        .await
+        .unwrap();
     let older = started.recv().await.unwrap();
     older.ready().await.unwrap();
     // It hears of its successor from its storage, not from the coordinator.

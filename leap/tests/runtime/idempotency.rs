@@ -3,7 +3,9 @@
 use leap::CallError;
 use leap::testing::Cluster;
 
-use crate::services::{Giver, INTERVAL, SLOW_TO_SEAL, TakerClient, eventually, insist, pair, taken, taker_on};
+use crate::services::{
+    Giver, INTERVAL, SLOW_TO_SEAL, TakerClient, eventually, insist, pair, taken, taker_on,
+};
 
 #[tokio::test(start_paused = true)]
 async fn the_second_call_gets_the_first_ones_reply() {
@@ -11,12 +13,23 @@ async fn the_second_call_gets_the_first_ones_reply() {
     let host = cluster.host("a").await;
     let object = taker_on(&host).await;
     let taker = TakerClient::new(host, "taker");
-    let (one, two) = (taker.clone().idempotency_key("one"), taker.clone().idempotency_key("two"));
+    let (one, two) = (
+        taker.clone().idempotency_key("one"),
+        taker.clone().idempotency_key("two"),
+    );
     assert_eq!(one.take(&1).await, Ok(1));
     assert_eq!(two.take(&2).await, Ok(2));
     assert_eq!(one.take(&1).await, Ok(1));
-    assert_eq!(two.take(&77).await, Ok(2), "the key counts, not the request");
-    assert_eq!(one.take_even(&4).await, Ok(Ok(3)), "a key belongs to one handler");
+    assert_eq!(
+        two.take(&77).await,
+        Ok(2),
+        "the key counts, not the request"
+    );
+    assert_eq!(
+        one.take_even(&4).await,
+        Ok(Ok(3)),
+        "a key belongs to one handler"
+    );
     assert_eq!(taken(&object), [1, 2, 4]);
 }
 
@@ -53,14 +66,26 @@ async fn a_rollback_forgets_the_reply_with_the_change() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, object) = pair(&cluster).await;
     // The call below depends on a version of the giver that will be lost.
-    giver.change(|action| Giver::drop_off(action, 1)).await.unwrap();
+    giver
+        .change(|action| Giver::drop_off(action, 1))
+        .await
+        .unwrap();
     eventually("the number arrives", || taken(&object) == [1]).await;
     let taker = TakerClient::new(cluster.host("b").await, "taker").idempotency_key("one");
     let call = tokio::spawn(async move { taker.take(&2).await });
     tokio::time::sleep(INTERVAL / 2).await;
     assert_eq!(taken(&object), [1, 2]);
-    cluster.restart("a").await.add::<Giver>("giver").await.unwrap();
-    assert_eq!(call.await.unwrap(), Ok(1), "done again, and this time it is the first");
+    cluster
+        .restart("a")
+        .await
+        .add::<Giver>("giver")
+        .await
+        .unwrap();
+    assert_eq!(
+        call.await.unwrap(),
+        Ok(1),
+        "done again, and this time it is the first"
+    );
     assert_eq!(taken(&object), [2]);
 }
 
@@ -73,11 +98,17 @@ async fn a_checkpoint_keeps_replies() {
     assert_eq!(taker.take(&1).await, Ok(1));
     // More than a checkpoint's worth of journal.
     for _ in 0..20 {
-        object.change(|action| (0..20_000).for_each(|number| action.record(1 << 50 | number))).await.unwrap();
+        object
+            .change(|action| (0..20_000).for_each(|number| action.record(1 << 50 | number)))
+            .await
+            .unwrap();
         cluster.settled().await;
     }
     let journal = host.store().claim("taker").await.unwrap();
-    assert!(journal.recovered.checkpoint.is_some(), "there is a checkpoint");
+    assert!(
+        journal.recovered.checkpoint.is_some(),
+        "there is a checkpoint"
+    );
     let host = cluster.restart("a").await;
     let object = taker_on(&host).await;
     let taker = TakerClient::new(host, "taker").idempotency_key("one");
@@ -91,10 +122,19 @@ async fn an_error_is_not_kept() {
     let host = cluster.host("a").await;
     taker_on(&host).await;
     let key = Some("one");
-    let bad = leap::Call::call(&host, "taker", "take", "x".into(), key).await.unwrap_err();
+    let bad = leap::Call::call(&host, "taker", "take", "x".into(), key)
+        .await
+        .unwrap_err();
     assert!(matches!(bad, CallError::BadRequest { .. }), "{bad}");
     let good = leap::Call::call(&host, "taker", "take", "7".into(), key).await;
     assert_eq!(good.unwrap(), "1");
-    let unknown = leap::Call::call(&host, "taker", "tkae", "7".into(), key).await.unwrap_err();
-    assert_eq!(unknown, CallError::NoSuchMethod { method: "tkae".into() });
+    let unknown = leap::Call::call(&host, "taker", "tkae", "7".into(), key)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        unknown,
+        CallError::NoSuchMethod {
+            method: "tkae".into()
+        }
+    );
 }

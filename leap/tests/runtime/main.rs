@@ -7,5 +7,5 @@ mod fencing;
 mod idempotency;
 mod rollback;
 mod services;
-mod storage;
 mod sthreads;
+mod storage;

@@ -9,24 +9,46 @@ use crate::services::{Giver, INTERVAL, SLOW_TO_SEAL, Taker, eventually, pair, ta
 async fn a_survivor_forgets_what_the_crashed_object_never_made_durable() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, taker) = pair(&cluster).await;
-    giver.change(|action| Giver::drop_off(action, 1)).await.unwrap();
+    giver
+        .change(|action| Giver::drop_off(action, 1))
+        .await
+        .unwrap();
     cluster.settled().await;
     let before = taker.life().borrow().clone();
 
-    giver.change(|action| Giver::drop_off(action, 2)).await.unwrap();
+    giver
+        .change(|action| Giver::drop_off(action, 2))
+        .await
+        .unwrap();
     eventually("the second number arrives", || taken(&taker) == [1, 2]).await;
     cluster.crash("a");
-    let giver = cluster.restart("a").await.add::<Giver>("giver").await.unwrap();
+    let giver = cluster
+        .restart("a")
+        .await
+        .add::<Giver>("giver")
+        .await
+        .unwrap();
     giver.ready().await.unwrap();
     cluster.settled().await;
 
     assert_eq!(giver.state().view(|giver| giver.given.clone()), [1]);
-    assert_eq!(taken(&taker), [1], "what was taken from a lost version is gone");
+    assert_eq!(
+        taken(&taker),
+        [1],
+        "what was taken from a lost version is gone"
+    );
     let after = taker.life().borrow().clone();
-    assert_eq!(after.generation, before.generation + 1, "code between actions can tell");
+    assert_eq!(
+        after.generation,
+        before.generation + 1,
+        "code between actions can tell"
+    );
     assert_eq!(after.world_line, WorldLine(before.world_line.0 + 1));
 
-    giver.change(|action| Giver::drop_off(action, 3)).await.unwrap();
+    giver
+        .change(|action| Giver::drop_off(action, 3))
+        .await
+        .unwrap();
     cluster.settled().await;
     assert_eq!(taken(&taker), [1, 3], "and life goes on");
 }
@@ -35,13 +57,29 @@ async fn a_survivor_forgets_what_the_crashed_object_never_made_durable() {
 async fn who_saw_nothing_of_it_is_only_renamed() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, _taker) = pair(&cluster).await;
-    let bystander = cluster.host("c").await.add::<Taker>("bystander").await.unwrap();
+    let bystander = cluster
+        .host("c")
+        .await
+        .add::<Taker>("bystander")
+        .await
+        .unwrap();
     bystander.ready().await.unwrap();
-    giver.change(|action| Giver::drop_off(action, 1)).await.unwrap();
+    giver
+        .change(|action| Giver::drop_off(action, 1))
+        .await
+        .unwrap();
     // Volatile, too, but it depends on nothing that is lost.
-    bystander.change(|action| Taker::take(action, 5)).await.unwrap();
+    bystander
+        .change(|action| Taker::take(action, 5))
+        .await
+        .unwrap();
     let before = bystander.life().borrow().clone();
-    cluster.restart("a").await.add::<Giver>("giver").await.unwrap();
+    cluster
+        .restart("a")
+        .await
+        .add::<Giver>("giver")
+        .await
+        .unwrap();
     cluster.settled().await;
     let after = bystander.life().borrow().clone();
     assert_eq!(bystander.state().view(|taker| taker.taken.clone()), [5]);
@@ -53,11 +91,22 @@ async fn who_saw_nothing_of_it_is_only_renamed() {
 async fn an_output_that_depends_on_lost_work_is_never_released() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, taker) = pair(&cluster).await;
-    giver.change(|action| Giver::drop_off(action, 1)).await.unwrap();
+    giver
+        .change(|action| Giver::drop_off(action, 1))
+        .await
+        .unwrap();
     eventually("the number arrives", || taken(&taker) == [1]).await;
-    let (seen, output) = taker.change(|action| (action.taken.clone(), action.output())).await.unwrap();
+    let (seen, output) = taker
+        .change(|action| (action.taken.clone(), action.output()))
+        .await
+        .unwrap();
     assert_eq!(seen, [1]);
-    cluster.restart("a").await.add::<Giver>("giver").await.unwrap();
+    cluster
+        .restart("a")
+        .await
+        .add::<Giver>("giver")
+        .await
+        .unwrap();
     assert!(matches!(output.await, Err(OutputLost::RolledBack(_))));
 }
 
@@ -66,9 +115,15 @@ async fn an_output_is_released_once_its_version_is_durable_and_not_before() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (_, taker) = pair(&cluster).await;
     let began = tokio::time::Instant::now();
-    let output = taker.change(|action| (Taker::take(action, 1), action.output()).1).await.unwrap();
+    let output = taker
+        .change(|action| (Taker::take(action, 1), action.output()).1)
+        .await
+        .unwrap();
     output.await.unwrap();
-    assert!(began.elapsed() >= INTERVAL, "nothing is durable before the first seal");
+    assert!(
+        began.elapsed() >= INTERVAL,
+        "nothing is durable before the first seal"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,5 +139,9 @@ async fn leaving_and_coming_back_rolls_nobody_back() {
     giver.change(|action| Giver::give(action, 2)).await.unwrap();
     cluster.settled().await;
     assert_eq!(taken(&taker), [1, 2]);
-    assert_eq!(*giver.life().borrow(), before, "no failure, no new world-line");
+    assert_eq!(
+        *giver.life().borrow(),
+        before,
+        "no failure, no new world-line"
+    );
 }

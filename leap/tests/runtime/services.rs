@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use leap::testing::Cluster;
 use leap::{
-    Action, Bytes, CallError, GroupCommit, Host, Journaled, Machine, Object, ObjectId, ObjectOptions, Speculation,
+    Action, Bytes, CallError, GroupCommit, Host, Journaled, Machine, Object, ObjectId,
+    ObjectOptions, Speculation,
 };
 use serde::{Deserialize, Serialize};
 
@@ -88,22 +89,41 @@ impl Giver {
     /// Passes `number` on; the answer comes later.
     pub(crate) fn give(action: &mut Action<'_, Self>, number: u64) {
         action.record(GiverChange::Given(number));
-        action.call(ObjectId::from_name("taker"), number, "take", leap::encode_value(&number));
+        action.call(
+            ObjectId::from_name("taker"),
+            number,
+            "take",
+            leap::encode_value(&number),
+        );
     }
 
     /// Calls a handler that does not exist.
     pub(crate) fn misspell(action: &mut Action<'_, Self>, number: u64) {
-        action.call(ObjectId::from_name("taker"), number, "tkae", leap::encode_value(&number));
+        action.call(
+            ObjectId::from_name("taker"),
+            number,
+            "tkae",
+            leap::encode_value(&number),
+        );
     }
 
     /// Passes `number` on; nobody wants an answer.
     pub(crate) fn drop_off(action: &mut Action<'_, Self>, number: u64) {
         action.record(GiverChange::Given(number));
-        action.tell(ObjectId::from_name("taker"), "take", leap::encode_value(&number));
+        action.tell(
+            ObjectId::from_name("taker"),
+            "take",
+            leap::encode_value(&number),
+        );
     }
 
     #[reply]
-    fn answered(action: &mut Action<'_, Self>, from: ObjectId, call: u64, reply: Result<Bytes, CallError>) {
+    fn answered(
+        action: &mut Action<'_, Self>,
+        from: ObjectId,
+        call: u64,
+        reply: Result<Bytes, CallError>,
+    ) {
         assert_eq!(from, ObjectId::from_name("taker"));
         action.record(match reply {
             Ok(_) => GiverChange::Answered(call),
@@ -115,11 +135,15 @@ impl Giver {
 /// Versions are sealed this long after their first change: so long can work be lost.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(10);
 
-pub(crate) const SLOW_TO_SEAL: ObjectOptions =
-    ObjectOptions { speculation: Speculation::On, group_commit: GroupCommit::Fixed(INTERVAL) };
+pub(crate) const SLOW_TO_SEAL: ObjectOptions = ObjectOptions {
+    speculation: Speculation::On,
+    group_commit: GroupCommit::Fixed(INTERVAL),
+};
 
 /// Hosts `taker` on host `b` and `giver` on host `a`.
-pub(crate) async fn pair(cluster: &Cluster) -> (Object<Journaled<Giver>>, Object<Journaled<Taker>>) {
+pub(crate) async fn pair(
+    cluster: &Cluster,
+) -> (Object<Journaled<Giver>>, Object<Journaled<Taker>>) {
     let giver = cluster.host("a").await.add("giver").await.unwrap();
     let taker = cluster.host("b").await.add("taker").await.unwrap();
     giver.ready().await.unwrap();
@@ -139,11 +163,15 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
 }
 
 /// Calls until it works, as a patient client does.
-pub(crate) async fn insist<R, F: Future<Output = Result<R, CallError>>>(mut call: impl FnMut() -> F) -> R {
+pub(crate) async fn insist<R, F: Future<Output = Result<R, CallError>>>(
+    mut call: impl FnMut() -> F,
+) -> R {
     for _ in 0..1000 {
         match call().await {
             Ok(reply) => return reply,
-            Err(error) if error.is_temporary() || matches!(error, CallError::NoSuchObject { .. }) => {
+            Err(error)
+                if error.is_temporary() || matches!(error, CallError::NoSuchObject { .. }) =>
+            {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             Err(error) => panic!("{error}"),

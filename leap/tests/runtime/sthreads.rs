@@ -11,7 +11,10 @@ async fn a_barrier_waits_for_what_the_sthread_has_seen_and_for_nothing_else() {
     let (_, taker) = pair(&cluster).await;
     let began = tokio::time::Instant::now();
     let mut fresh = cluster.host("b").await.sthread().await;
-    let mut sthread = taker.change(|action| (Taker::take(action, 1), action.detach()).1).await.unwrap();
+    let mut sthread = taker
+        .change(|action| (Taker::take(action, 1), action.detach()).1)
+        .await
+        .unwrap();
     fresh.barrier().await.unwrap();
     assert_eq!(began.elapsed().as_millis(), 0, "it has seen nothing");
     sthread.barrier().await.unwrap();
@@ -25,14 +28,25 @@ async fn a_barrier_waits_for_what_the_sthread_has_seen_and_for_nothing_else() {
 async fn a_read_depends_on_what_was_read() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, taker) = pair(&cluster).await;
-    giver.change(|action| Giver::drop_off(action, 1)).await.unwrap();
+    giver
+        .change(|action| Giver::drop_off(action, 1))
+        .await
+        .unwrap();
     eventually("the number arrives", || taken(&taker) == [1]).await;
     let (seen, mut sthread) = taker.view(|taker| taker.taken.clone()).await.unwrap();
     assert_eq!(seen, [1]);
-    cluster.restart("a").await.add::<Giver>("giver").await.unwrap();
+    cluster
+        .restart("a")
+        .await
+        .add::<Giver>("giver")
+        .await
+        .unwrap();
     sthread.barrier().await.unwrap_err();
     let (seen, _) = taker.view(|taker| taker.taken.clone()).await.unwrap();
-    assert_eq!(seen, NONE, "the giver lost the version that the number came from");
+    assert_eq!(
+        seen, NONE,
+        "the giver lost the version that the number came from"
+    );
     // What is committed is not waited for.
     cluster.settled().await;
     let (_, mut sthread) = taker.view(|_| ()).await.unwrap();
@@ -46,20 +60,37 @@ async fn what_an_sthread_brings_along_is_depended_on() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, taker) = pair(&cluster).await;
     // From one object to the other by hand: as a request over any transport would.
-    let header = giver.change(|action| action.context().header()).await.unwrap();
+    let header = giver
+        .change(|action| action.context().header())
+        .await
+        .unwrap();
     let mut sthread = cluster.host("b").await.sthread().await;
     sthread.receive(&header).await.unwrap();
     taker
-        .receive(&header, |taker, context| taker.change(context, |action| Taker::take(action, 9)))
+        .receive(&header, |taker, context| {
+            taker.change(context, |action| Taker::take(action, 9))
+        })
         .await
         .unwrap();
     assert_eq!(taken(&taker), [9]);
-    cluster.restart("a").await.add::<Giver>("giver").await.unwrap();
+    cluster
+        .restart("a")
+        .await
+        .add::<Giver>("giver")
+        .await
+        .unwrap();
     cluster.settled().await;
-    assert_eq!(taken(&taker), NONE, "the giver's version is lost, so is what came of it");
+    assert_eq!(
+        taken(&taker),
+        NONE,
+        "the giver's version is lost, so is what came of it"
+    );
     // The message again, from a world-line that is over.
     let late = taker.receive(&header, |_, _| ()).await;
-    assert!(matches!(late, Err(ReceiveError::WorldLineOver { .. })), "{late:?}");
+    assert!(
+        matches!(late, Err(ReceiveError::WorldLineOver { .. })),
+        "{late:?}"
+    );
     let lost = taker.merge(sthread, |_, _| ()).await;
     assert!(matches!(lost, Err(ReceiveError::RolledBack(_))), "{lost:?}");
 }
@@ -68,13 +99,21 @@ async fn what_an_sthread_brings_along_is_depended_on() {
 async fn sthreads_merge_into_objects_and_into_each_other() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, taker) = pair(&cluster).await;
-    let mut first = giver.change(|action| (Giver::drop_off(action, 1), action.detach()).1).await.unwrap();
-    let second = taker.change(|action| (Taker::take(action, 2), action.detach()).1).await.unwrap();
+    let mut first = giver
+        .change(|action| (Giver::drop_off(action, 1), action.detach()).1)
+        .await
+        .unwrap();
+    let second = taker
+        .change(|action| (Taker::take(action, 2), action.detach()).1)
+        .await
+        .unwrap();
     first.merge(second).await.unwrap();
     let dependencies = first.header().unwrap().dependencies;
     assert_eq!(dependencies.iter().count(), 2, "{dependencies:?}");
     taker
-        .merge(first.clone(), |taker, context| taker.change(context, |action| Taker::take(action, 3)))
+        .merge(first.clone(), |taker, context| {
+            taker.change(context, |action| Taker::take(action, 3))
+        })
         .await
         .unwrap();
     first.barrier().await.unwrap();
@@ -85,18 +124,32 @@ async fn sthreads_merge_into_objects_and_into_each_other() {
 
 #[tokio::test(start_paused = true)]
 async fn without_speculation_a_message_leaves_when_its_version_is_committed() {
-    let options = ObjectOptions { speculation: Speculation::Off, ..SLOW_TO_SEAL };
+    let options = ObjectOptions {
+        speculation: Speculation::Off,
+        ..SLOW_TO_SEAL
+    };
     let cluster = Cluster::with(options).await;
     let (giver, taker) = pair(&cluster).await;
-    giver.change(|action| Giver::drop_off(action, 1)).await.unwrap();
+    giver
+        .change(|action| Giver::drop_off(action, 1))
+        .await
+        .unwrap();
     tokio::time::sleep(INTERVAL / 2).await;
     assert_eq!(taken(&taker), NONE, "it could still be lost");
     cluster.settled().await;
     assert_eq!(taken(&taker), [1]);
     // So a crash can roll nobody else back.
-    giver.change(|action| Giver::drop_off(action, 2)).await.unwrap();
+    giver
+        .change(|action| Giver::drop_off(action, 2))
+        .await
+        .unwrap();
     let before = taker.life().borrow().generation;
-    cluster.restart("a").await.add::<Giver>("giver").await.unwrap();
+    cluster
+        .restart("a")
+        .await
+        .add::<Giver>("giver")
+        .await
+        .unwrap();
     cluster.settled().await;
     assert_eq!(taken(&taker), [1]);
     assert_eq!(taker.life().borrow().generation, before);

@@ -12,7 +12,12 @@ type Lives = mpsc::UnboundedReceiver<leap::Object<leap::Journaled<Taker>>>;
 async fn supervised(cluster: &Cluster) -> Lives {
     let (lives, started) = mpsc::unbounded_channel();
     let note = move |object| lives.send(object).unwrap();
-    cluster.host("a").await.supervise::<Taker>("taker", SLOW_TO_SEAL, note).await.unwrap();
+    cluster
+        .host("a")
+        .await
+        .supervise::<Taker>("taker", SLOW_TO_SEAL, note)
+        .await
+        .unwrap();
     started
 }
 
@@ -26,14 +31,20 @@ async fn a_storage_failure_stops_the_object_and_supervision_brings_it_back() {
     cluster.settled().await;
 
     cluster.break_storage("a");
-    let output = first.change(|action| (Taker::take(action, 2), action.output()).1).await.unwrap();
+    let output = first
+        .change(|action| (Taker::take(action, 2), action.output()).1)
+        .await
+        .unwrap();
     output.await.unwrap_err();
     let why = first.stopped().await;
     assert!(matches!(why, Stopped::Storage { .. }), "{why}");
     // While the cause is there, nothing comes back and nothing is acknowledged.
     let client = TakerClient::new(cluster.host("a").await, "taker");
     let refused = client.take(&3).await.unwrap_err();
-    assert!(matches!(refused, CallError::Unavailable { .. }), "{refused}");
+    assert!(
+        matches!(refused, CallError::Unavailable { .. }),
+        "{refused}"
+    );
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
     assert!(lives.try_recv().is_err());
 
@@ -53,7 +64,13 @@ async fn an_action_that_panics_leaves_nothing_behind() {
     let client = TakerClient::new(cluster.host("a").await, "taker");
     assert_eq!(client.take(&1).await, Ok(1));
     let failed = client.explode(&2).await.unwrap_err();
-    assert_eq!(failed, CallError::Failed { method: "explode".into(), reason: "it panicked: boom at 2".into() });
+    assert_eq!(
+        failed,
+        CallError::Failed {
+            method: "explode".into(),
+            reason: "it panicked: boom at 2".into()
+        }
+    );
     let why = first.stopped().await;
     assert!(matches!(why, Stopped::Failed { .. }), "{why}");
     let second = lives.recv().await.unwrap();
@@ -69,7 +86,10 @@ async fn a_panic_while_a_message_is_handled_stops_the_receiver_only() {
     let host = cluster.host("a").await;
     let bomber = host.add::<crate::services::Giver>("giver").await.unwrap();
     let explode = |number: u64| leap::encode_value(&number);
-    bomber.change(|action| action.tell(taker.id(), "explode", explode(5))).await.unwrap();
+    bomber
+        .change(|action| action.tell(taker.id(), "explode", explode(5)))
+        .await
+        .unwrap();
     let why = taker.stopped().await;
     assert!(matches!(why, Stopped::Failed { .. }), "{why}");
     assert!(bomber.life().borrow().phase == leap::LifePhase::Active);
@@ -85,7 +105,9 @@ async fn checkpoints_keep_recovery_short() {
     for round in 0..100_u64 {
         // 256 KiB of changes to a state of a few bytes.
         for _ in 0..4 {
-            log.change(|action| action.record((round, vec![0; 64 << 10]))).await.unwrap();
+            log.change(|action| action.record((round, vec![0; 64 << 10])))
+                .await
+                .unwrap();
         }
         cluster.settled().await;
         most = most.max(host.store().usage("pad").await.unwrap().bytes);
@@ -94,6 +116,49 @@ async fn checkpoints_keep_recovery_short() {
     let log = cluster.restart("a").await.add::<Pad>("pad").await.unwrap();
     log.ready().await.unwrap();
     assert_eq!(log.state().view(|pad| (pad.newest, pad.count)), (99, 400));
+}
+
+/// What a journal holds is never trusted: whatever is in the record, opening it ends with an error or
+/// with a state, and the store can be used on.
+#[tokio::test(start_paused = true)]
+async fn a_damaged_record_is_an_error() {
+    let cluster = Cluster::new().await;
+    let host = cluster.host("a").await;
+    let taker = taker_on(&host).await;
+    let client = TakerClient::new(host.clone(), "taker").idempotency_key("one");
+    client.take(&300).await.unwrap();
+    taker.leave().await.unwrap();
+    let record = host.store().claim("taker").await.unwrap().recovered.records[0]
+        .payload
+        .to_vec();
+
+    let mut damaged: Vec<Vec<u8>> = (0..record.len())
+        .map(|length| record[..length].to_vec())
+        .collect();
+    for at in 0..record.len() {
+        for flipped in [0x01, 0x80, 0xff] {
+            let mut payload = record.clone();
+            payload[at] ^= flipped;
+            damaged.push(payload);
+        }
+    }
+    let mut refused = 0;
+    for (number, payload) in damaged.into_iter().enumerate() {
+        let name = format!("damaged {number}");
+        host.store()
+            .claim(&name)
+            .await
+            .unwrap()
+            .journal
+            .append(1, payload.into())
+            .await
+            .unwrap();
+        refused += usize::from(host.add::<Taker>(&name).await.is_err());
+    }
+    assert!(
+        refused > record.len(),
+        "all that is cut off, and most of what is flipped: {refused}"
+    );
 }
 
 /// Remembers only the newest of many large changes.
