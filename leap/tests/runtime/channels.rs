@@ -17,15 +17,7 @@ async fn numbers_survive(options: ObjectOptions, crashes: &[(u64, &'static str)]
     let cluster = Cluster::with(options).await;
     let (giver, taker) = pair(&cluster).await;
     let before = giver.life().borrow().generation + taker.life().borrow().generation;
-    let client = GiverClient::new(cluster.host("client").await, "giver");
-    let mut calls = tokio::task::JoinSet::new();
-    for number in 0..NUMBERS {
-        let client = client.clone().idempotency_key(format!("number {number}"));
-        calls.spawn(async move {
-            tokio::time::sleep(Duration::from_millis(3 * number)).await;
-            insist(|| client.give(&number)).await;
-        });
-    }
+    let calls = give_all(&cluster).await;
     let began = tokio::time::Instant::now();
     for &(at_ms, name) in crashes {
         tokio::time::sleep_until(began + Duration::from_millis(at_ms)).await;
@@ -38,7 +30,21 @@ async fn numbers_survive(options: ObjectOptions, crashes: &[(u64, &'static str)]
     after - before
 }
 
-async fn add_again(host: &Host, name: &str) {
+/// Starts to give the numbers, through a host of its own that nothing happens to.
+pub(crate) async fn give_all(cluster: &Cluster) -> tokio::task::JoinSet<()> {
+    let client = GiverClient::new(cluster.host("client").await, "giver");
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..NUMBERS {
+        let client = client.clone().idempotency_key(format!("number {number}"));
+        calls.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(3 * number)).await;
+            insist(|| client.give(&number)).await;
+        });
+    }
+    calls
+}
+
+pub(crate) async fn add_again(host: &Host, name: &str) {
     match name {
         "a" => drop(host.add::<Giver>("giver").await.unwrap()),
         "b" => drop(host.add::<Taker>("taker").await.unwrap()),
@@ -47,7 +53,7 @@ async fn add_again(host: &Host, name: &str) {
 }
 
 /// What `giver` has given, `taker` has taken, in the same order, and every number once.
-async fn check(cluster: &Cluster) {
+pub(crate) async fn check(cluster: &Cluster) {
     // From storage, not from memory.
     let giver = cluster
         .restart("a")

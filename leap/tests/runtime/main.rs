@@ -2,6 +2,7 @@
 
 mod calls;
 mod channels;
+mod chaos;
 mod coordinator;
 mod fencing;
 mod idempotency;
