@@ -178,9 +178,10 @@ impl Model for Cluster {
             }),
         ];
         if self.may_cascade() {
-            properties.push(Property::sometimes("a survivor rolls back", |_, state| {
-                state.world.truth.survivor_rolled_back
-            }));
+            properties.push(Property::sometimes(
+                "a survivor rolls back",
+                |_, state: &State| state.world.truth.survivor_rolled_back,
+            ));
         }
         properties
     }
