@@ -67,7 +67,8 @@ pub enum CoordinatorEffect {
     ToLink(LinkId, ToParticipant),
     /// Send over the link of the process that hosts this incarnation of this object.
     ToObject(ObjectId, Incarnation, ToParticipant),
-    /// Send over every link.
+    /// Send over every link whose [`CoordinatorInput::Subscribe`] was taken in before: a process must
+    /// not hear of the boundary before the decisions that it missed.
     Broadcast(ToParticipant),
 }
 
@@ -294,6 +295,7 @@ impl Coordinator {
     fn handle_message(&mut self, message: ToCoordinator) {
         let (object, incarnation) = message.sender();
         let newest = self.newest_incarnation(object);
+        // Rule P12: from the moment that the next life asks to join, the old one counts for nothing.
         if self.rules.fencing && incarnation < newest {
             return self.refuse(object, incarnation, Refusal::Fenced { by: newest });
         }
@@ -654,7 +656,8 @@ impl Coordinator {
         None
     }
 
-    /// What decisions that were taken since leave of what storage gave back.
+    /// What decisions that were taken since leave of what storage gave back: what was removed once does
+    /// not come back (rule P9).
     fn surviving(&self, object: ObjectId, mut fragment: Fragment) -> Fragment {
         let is_removed = |world_line, version| {
             self.decisions_after(world_line)

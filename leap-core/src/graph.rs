@@ -273,6 +273,7 @@ impl Graph {
         }
     }
 
+    /// Takes a vertex inside the boundary, where nothing needs to be known of it any more (rule P13).
     fn commit(&mut self, (object, version): Node) {
         let state = self
             .objects

@@ -89,6 +89,9 @@ impl Observer {
     }
 
     /// Takes in that `object` knows itself to be committed up to `version` (rule P7, local commit).
+    ///
+    /// A number means nothing without its world-line, so whatever the coordinator says must reach the
+    /// process's observer before its participants.
     pub fn handle_local_commit(&mut self, object: ObjectId, version: Version) {
         self.advance(&BTreeMap::from([(object, version)]));
     }

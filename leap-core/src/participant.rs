@@ -697,6 +697,7 @@ impl Participant {
         }
     }
 
+    /// All versions above the committed one, volatile ones and the open one included (rule P9).
     fn fragment(&self) -> Fragment {
         Fragment {
             world_line: self.world_line,
@@ -729,6 +730,7 @@ impl Participant {
         if self.history.open.is_dirty {
             self.next_ticket = self.next_ticket.next();
             let ticket = self.next_ticket;
+            // Rule P6: the edges are stored with the version.
             let metadata = VersionMetadata {
                 version: self.open_version(),
                 world_line: self.world_line,

@@ -149,6 +149,7 @@ impl Channel {
         }
     }
 
+    /// Drops what nobody can ask for any more (rule P13).
     fn forget(&mut self) {
         let upto = self.acknowledged.min(self.committed.out_next);
         if upto > self.first_kept {
