@@ -52,7 +52,8 @@ const CHECKPOINT_BYTES: usize = 1 << 20;
 /// back, before the caller is asked to try again.
 const RELEASE_ATTEMPTS: usize = 16;
 
-/// A [`Machine`] that keeps its changes in a journal. See the [module documentation](self).
+/// A [`Machine`] that keeps its changes in a journal, and what was answered to calls with an
+/// idempotency key: the newest 65,536 replies of each object.
 pub struct Journaled<M: Machine> {
     journal: Journal,
     runtime: tokio::runtime::Handle,
