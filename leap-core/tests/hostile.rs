@@ -44,8 +44,16 @@ macro_rules! decoder {
 
 decoder!(header, Header, header);
 decoder!(persist_metadata, VersionMetadata, metadata);
-decoder!(messages_to_the_coordinator, ToCoordinator, to_coordinator);
-decoder!(messages_of_the_coordinator, ToParticipant, to_participant);
+decoder!(
+    messages_to_the_coordinator,
+    ToCoordinator,
+    message_to_coordinator
+);
+decoder!(
+    messages_of_the_coordinator,
+    ToParticipant,
+    message_to_participant
+);
 decoder!(peer_messages, PeerMessage, peer_message);
 decoder!(log_records, LogRecord, log_record);
 
@@ -66,7 +74,7 @@ fn encoding(numbers: &[u64]) -> Vec<u8> {
 }
 
 #[track_caller]
-fn assert_malformed<T: std::fmt::Debug>(decoded: Result<T, DecodeError>) {
+fn assert_malformed<T: std::fmt::Debug>(decoded: &Result<T, DecodeError>) {
     assert!(
         matches!(decoded, Err(DecodeError::Malformed { .. })),
         "{decoded:?}"
@@ -135,12 +143,12 @@ fn sets_out_of_order_are_refused_wherever_they_are() {
 #[test]
 fn a_huge_count_is_refused_before_it_is_believed() {
     let huge = u64::MAX >> 1;
-    assert_malformed(Header::decode(&encoding(&[0, huge, 1, 1])));
-    assert_malformed(PeerMessage::decode(&encoding(&[0, 0, 0, 0, huge])));
-    assert_malformed(ToCoordinator::decode(&encoding(&[0, 1, 1, 0, 0, huge])));
-    assert_malformed(ToParticipant::decode(&encoding(&[5, huge])));
-    assert_malformed(VersionMetadata::decode(&encoding(&[4, 0, 0, 0, huge])));
-    assert_malformed(LogRecord::decode(&encoding(&[2, 1, 1, 2, huge])));
+    assert_malformed(&Header::decode(&encoding(&[0, huge, 1, 1])));
+    assert_malformed(&PeerMessage::decode(&encoding(&[0, 0, 0, 0, huge])));
+    assert_malformed(&ToCoordinator::decode(&encoding(&[0, 1, 1, 0, 0, huge])));
+    assert_malformed(&ToParticipant::decode(&encoding(&[5, huge])));
+    assert_malformed(&VersionMetadata::decode(&encoding(&[4, 0, 0, 0, huge])));
+    assert_malformed(&LogRecord::decode(&encoding(&[2, 1, 1, 2, huge])));
 }
 
 #[test]
@@ -164,7 +172,7 @@ fn other_things_are_named_for_what_they_are() {
             limit: length - 1
         })
     );
-    assert_malformed(Header::decode(&[1, 0, 0, 0]));
+    assert_malformed(&Header::decode(&[1, 0, 0, 0]));
 }
 
 /// Obeys a participant's effects like an honest driver.
@@ -281,7 +289,10 @@ fn participants_cannot_stop_the_coordinator() {
                         link: LinkId(0),
                         world_line: dice.coin().then(|| dice.world_line()),
                     }),
-                    _ => coordinator.handle(CoordinatorInput::Message(dice.to_coordinator())),
+                    _ => {
+                        coordinator
+                            .handle(CoordinatorInput::Message(dice.message_to_coordinator()));
+                    }
                 }
                 while let Some(effect) = coordinator.poll_effect() {
                     if let CoordinatorEffect::Log(record) = effect {
@@ -343,7 +354,7 @@ fn nobody_can_stop_an_observer() {
                         }
                     }
                     1 => observer.barrier(leap_core::BarrierId(0), sthread.clone()),
-                    _ => observer.handle(&dice.to_participant()),
+                    _ => observer.handle(&dice.message_to_participant()),
                 }
                 observer.poll_outcome();
             }

@@ -130,7 +130,7 @@ impl<'a> Dice<'a> {
         }
     }
 
-    pub(crate) fn to_coordinator(&mut self) -> ToCoordinator {
+    pub(crate) fn message_to_coordinator(&mut self) -> ToCoordinator {
         let (object, incarnation) = (self.object(), self.incarnation());
         match self.roll(4) {
             0 => ToCoordinator::Join {
@@ -168,7 +168,7 @@ impl<'a> Dice<'a> {
         }
     }
 
-    pub(crate) fn to_participant(&mut self) -> ToParticipant {
+    pub(crate) fn message_to_participant(&mut self) -> ToParticipant {
         let incarnation = self.incarnation();
         match self.roll(9) {
             0 => ToParticipant::Welcome {
