@@ -44,7 +44,7 @@ pub(crate) async fn give_all(cluster: &Cluster) -> tokio::task::JoinSet<()> {
     calls
 }
 
-pub(crate) async fn add_again(host: &Host, name: &str) {
+async fn add_again(host: &Host, name: &str) {
     match name {
         "a" => drop(host.add::<Giver>("giver").await.unwrap()),
         "b" => drop(host.add::<Taker>("taker").await.unwrap()),

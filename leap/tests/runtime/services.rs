@@ -169,15 +169,11 @@ pub(crate) async fn insist<R, F: Future<Output = Result<R, CallError>>>(
     for _ in 0..1000 {
         match call().await {
             Ok(reply) => return reply,
-            Err(error)
-                if error.is_temporary() || matches!(error, CallError::NoSuchObject { .. }) =>
-            {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            Err(error) => panic!("{error}"),
+            Err(error) => assert!(error.is_temporary(), "{error}"),
         }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("it never works");
+    panic!("it never works: {:?}", call().await.err());
 }
 
 /// A host with a taker called `taker`.
