@@ -255,8 +255,12 @@ async fn wait(
         if !read.as_ref().is_ok_and(Vec::is_empty) {
             return Ok(read);
         }
-        // What was appended between looking and now counts. An error means that the state is another
-        // one now: look again.
-        let _ = grown.changed().await;
+        tokio::select! {
+            // What was appended between looking and now counts. An error means that the state is
+            // another one now: look again.
+            _ = grown.changed() => {}
+            // Then looking fails.
+            _ = object.stopped() => {}
+        }
     }
 }

@@ -679,10 +679,11 @@ pub(super) async fn result(
             Ok(Watch::Finished(Finish { outcome, output })) => {
                 (outcome.map_err(EngineError::Workflow), output)
             }
-            Ok(Watch::Running(finish)) => match finish.await {
-                Ok(Finish { outcome, output }) => (outcome.map_err(EngineError::Workflow), output),
-                // The state was brought back to an older version, or the object has stopped.
-                Err(_) => continue,
+            Ok(Watch::Running(finish)) => match finished(object, finish).await? {
+                Some(Finish { outcome, output }) => {
+                    (outcome.map_err(EngineError::Workflow), output)
+                }
+                None => continue,
             },
             Err((refusal, output)) => (Err(refusal), output),
         };
@@ -691,6 +692,18 @@ pub(super) async fn result(
             Err(OutputLost::RolledBack(_)) => {}
             Err(lost @ OutputLost::Stopped) => return Err(unavailable(object, &lost)),
         }
+    }
+}
+
+/// Nothing if the state was brought back to an older version first.
+async fn finished(
+    object: &Object<Journaled<Instances>>,
+    finish: oneshot::Receiver<Finish>,
+) -> Result<Option<Finish>, EngineError> {
+    tokio::select! {
+        biased;
+        finish = finish => Ok(finish.ok()),
+        why = object.stopped() => Err(unavailable(object, &why)),
     }
 }
 
