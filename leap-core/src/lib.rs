@@ -25,6 +25,9 @@
 //! [`Input::Coordinator`]) must be handled while no action of that object runs (rule P1); the
 //! driver owns the lock that guarantees it, since only the driver knows its threads.
 //!
+//! The rules (`rule P4` in the comments) are in `docs/protocol.md`, and so is all that a driver must
+//! guarantee.
+//!
 //! # Example
 //!
 //! ```

@@ -200,7 +200,8 @@ pub struct Participant {
     channels: BTreeMap<ObjectId, Channel>,
     /// The boundary of the other objects, as far as it was told.
     boundary: BTreeMap<ObjectId, Version>,
-    /// What the coordinator said while the driver was restoring.
+    /// What the coordinator said and what is not handled yet: the driver is restoring, or more than
+    /// one thing was said at once.
     deferred: VecDeque<ToParticipant>,
     /// The seal that was asked for and has not come yet.
     seal_wanted: Option<Version>,
@@ -547,10 +548,10 @@ impl Participant {
                 boundary,
                 ..
             } => {
-                for decision in decisions {
-                    self.handle_coordinator(ToParticipant::Decide(decision));
-                }
-                self.handle_coordinator(ToParticipant::Boundary(boundary));
+                self.deferred.push_front(ToParticipant::Boundary(boundary));
+                let decisions = decisions.into_iter().rev().map(ToParticipant::Decide);
+                decisions.for_each(|decision| self.deferred.push_front(decision));
+                self.handle_deferred();
             }
             ToParticipant::Decide(decision) => self.handle_decision(&decision),
             ToParticipant::Boundary(advanced) => {
@@ -617,6 +618,12 @@ impl Participant {
             panic!("restored without having been asked to, in {:?}", self.phase);
         };
         self.enter(world_line);
+        self.handle_deferred();
+    }
+
+    /// Handles what has to wait, as far as it need not wait for a restore; only then are messages
+    /// consumed again.
+    fn handle_deferred(&mut self) {
         while self.is_active() {
             let Some(message) = self.deferred.pop_front() else {
                 return self.deliver_all();

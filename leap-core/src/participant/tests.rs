@@ -513,6 +513,24 @@ mod rollback {
     }
 
     #[test]
+    fn what_survives_is_reported_under_its_new_name() {
+        // rule P10
+        let mut me = active();
+        on(&mut me, Input::Touch);
+        on(&mut me, seal());
+        let effects = on(&mut me, decide(1, &[]));
+        let [
+            _,
+            Effect::ToCoordinator(ToCoordinator::Report { fragment, .. }),
+        ] = &effects[..]
+        else {
+            panic!("{effects:?}");
+        };
+        assert_eq!(fragment.world_line, W1);
+        assert_eq!(fragment.versions[0].world_line, W1);
+    }
+
+    #[test]
     fn a_missing_decision_is_asked_for() {
         // rule P10: overlapping failures each have their own world-line, and none is skipped.
         let mut me = active();
