@@ -4,9 +4,6 @@ use leap_core::Speculation;
 
 use crate::{guest::MAX_OBJECTS, random::Random};
 
-/// A span of simulated time in microseconds, both ends included.
-pub(crate) type Span = (u64, u64);
-
 /// A fault, and the moment it strikes. Targets are drawn as plain numbers and taken modulo what is
 /// there at that moment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -32,36 +29,36 @@ pub(crate) enum Fault {
     /// The coordinator ends the next time that something is on its way to its log.
     CrashWhileLogging { downtime_us: u64 },
     /// An object leaves, and comes back later.
-    Leave { target: u64, away_us: u64 },
+    Leave { target: u64 },
 }
 
-/// One run's configuration.
+/// One run's configuration. Pairs are spans, both ends included.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// For each object, which process hosts it.
     pub(crate) placement: Vec<usize>,
     pub(crate) speculation: Vec<Speculation>,
-    pub(crate) latency_us: Span,
-    pub(crate) reconnect_us: Span,
+    pub(crate) latency_us: (u64, u64),
+    pub(crate) reconnect_us: (u64, u64),
     /// How often a broken link still delivers the first of what was under way, in permille.
     pub(crate) late_permille: u64,
-    pub(crate) write_us: Span,
+    pub(crate) write_us: (u64, u64),
     /// Writes become durable at multiples of this; 0: at once.
     pub(crate) group_commit_us: u64,
-    pub(crate) log_us: Span,
-    pub(crate) restore_us: Span,
-    pub(crate) seal_every_us: Span,
+    pub(crate) log_us: (u64, u64),
+    pub(crate) restore_us: (u64, u64),
+    pub(crate) seal_every_us: (u64, u64),
     pub(crate) max_in_flight: usize,
     pub(crate) checkpoint_every: u64,
     pub(crate) requests: u64,
-    pub(crate) request_every_us: Span,
+    pub(crate) request_every_us: (u64, u64),
     pub(crate) retry_us: u64,
-    pub(crate) hops: Span,
+    pub(crate) hops: (u64, u64),
     /// How many actions take time between their halves, in permille.
     pub(crate) slow_action_permille: u64,
-    pub(crate) action_us: Span,
+    pub(crate) action_us: (u64, u64),
     pub(crate) sthreads: u64,
-    pub(crate) sthread_steps: Span,
+    pub(crate) sthread_steps: (u64, u64),
     /// Everything travels and is stored in its encoding.
     pub(crate) encoded: bool,
     pub(crate) faults: Vec<(u64, Fault)>,
@@ -78,7 +75,9 @@ impl Config {
         let speculation_off = *random.pick(&[0, 0, 200, 1000]);
         let fast = random.between((5, 200));
         let mut config = Self {
-            placement: (0..objects).map(|_| random.index(processes as usize)).collect(),
+            placement: (0..objects)
+                .map(|_| random.index(processes as usize))
+                .collect(),
             speculation: (0..objects)
                 .map(|_| match random.chance(speculation_off) {
                     true => Speculation::Off,
@@ -120,17 +119,38 @@ impl Config {
             let target = random.draw() >> 8;
             let time = random.between((0, 3_000));
             let fault = match only.unwrap_or_else(|| random.below(11)) {
-                0 => Fault::CrashProcess { target, downtime_us: time },
-                1 => Fault::ReplaceProcess { target, isolated_us: time },
-                2 => Fault::RestartObject { target, downtime_us: time },
-                3 => Fault::FailWrite { target, downtime_us: time },
-                4 => Fault::SlowStorage { target, duration_us: time },
-                5 => Fault::BreakLink { target, downtime_us: time },
-                6 => Fault::Isolate { target, duration_us: time },
+                0 => Fault::CrashProcess {
+                    target,
+                    downtime_us: time,
+                },
+                1 => Fault::ReplaceProcess {
+                    target,
+                    isolated_us: time,
+                },
+                2 => Fault::RestartObject {
+                    target,
+                    downtime_us: time,
+                },
+                3 => Fault::FailWrite {
+                    target,
+                    downtime_us: time,
+                },
+                4 => Fault::SlowStorage {
+                    target,
+                    duration_us: time,
+                },
+                5 => Fault::BreakLink {
+                    target,
+                    downtime_us: time,
+                },
+                6 => Fault::Isolate {
+                    target,
+                    duration_us: time,
+                },
                 7 => Fault::CrashCoordinator { downtime_us: time },
                 8 => Fault::ReplaceCoordinator,
                 9 => Fault::CrashWhileLogging { downtime_us: time },
-                _ => Fault::Leave { target, away_us: time },
+                _ => Fault::Leave { target },
             };
             self.faults.push((at, fault));
         }

@@ -82,7 +82,7 @@ impl World {
             Fault::CrashWhileLogging { downtime_us } => {
                 self.crash_while_logging = Some(downtime_us);
             }
-            Fault::Leave { target, .. } => self.leave(target),
+            Fault::Leave { target } => self.leave(target),
         }
     }
 

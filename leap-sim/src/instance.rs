@@ -127,8 +127,9 @@ impl World {
     pub(crate) fn start_instance(&mut self, process: ProcessId, object: ObjectId) {
         let id = InstanceId(self.instances.len());
         let previous = self.newest[slot(object)].map(|previous| previous.0);
-        let incarnation =
-            previous.map_or(Incarnation(1), |previous| self.instances[previous].incarnation().next());
+        let incarnation = previous.map_or(Incarnation(1), |previous| {
+            self.instances[previous].incarnation().next()
+        });
         // Who left has no failure to repair, but only if the coordinator has it on record.
         let failed = previous.is_some();
         self.observe(&Fact::Started { object, failed });
@@ -142,10 +143,9 @@ impl World {
         };
         let checkpoint = journal.checkpoint.as_ref().map(recover);
         let later = journal.versions.iter().map(recover).collect();
-        let participant =
-            Participant::recover(object, incarnation, speculation, checkpoint, later)
-                .expect("storage holds what was written")
-                .with_rules(self.rules);
+        let participant = Participant::recover(object, incarnation, speculation, checkpoint, later)
+            .expect("storage holds what was written")
+            .with_rules(self.rules);
         let stored = journal.checkpoint.iter().chain(&journal.versions);
         let mut images: BTreeMap<_, _> = stored
             .map(|stored| {
@@ -155,7 +155,9 @@ impl World {
             .collect();
         images.entry(Version::ZERO).or_default();
         let last = images.last_key_value().and_then(|(_, (_, vertex))| *vertex);
-        self.say(format_args!("{object:?} begins life {incarnation:?} as {id:?} in {process:?}"));
+        self.say(format_args!(
+            "{object:?} begins life {incarnation:?} as {id:?} in {process:?}"
+        ));
         self.instances.push(Instance {
             id,
             object,
@@ -373,6 +375,7 @@ impl World {
     fn left(&mut self, id: InstanceId) {
         let object = self.instances[id.0].object;
         let away_us = self.random.below(3_000);
+        self.away[slot(object)] = true;
         self.kill(id);
         self.plan(away_us, Event::StartObject(object));
     }

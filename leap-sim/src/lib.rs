@@ -25,10 +25,10 @@ mod instance;
 mod network;
 mod process;
 mod random;
-mod seat;
-mod storage;
 pub mod scenario;
+mod seat;
 mod sthread;
+mod storage;
 mod trace;
 mod truth;
 mod world;
@@ -38,8 +38,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use leap_core::Rules;
 
 pub use checker::Violation;
-pub use leap_core::Rule;
 use config::Config;
+pub use leap_core::Rule;
 use random::Random;
 use world::World;
 

@@ -1,4 +1,8 @@
 //! The command around the simulator: runs many seeds, and shows the first that fails.
+#![expect(
+    clippy::disallowed_types,
+    reason = "seeds per second are measured on the real clock, outside of all runs"
+)]
 
 use std::{
     io::Write as _,
@@ -123,11 +127,18 @@ fn show(seed: u64, arguments: &Arguments) -> ExitCode {
     }
     let Some(violation) = outcome.violation else {
         let (events, hash) = (outcome.events, outcome.trace_hash);
-        say(&format!("seed {seed}: {events} events, trace hash {hash:016x}, every rule held"));
+        say(&format!(
+            "seed {seed}: {events} events, trace hash {hash:016x}, every rule held"
+        ));
         return ExitCode::SUCCESS;
     };
-    say(&format!("\nseed {seed}: {} was violated:\n{}\n", violation.checker, violation.reason));
-    let without = arguments.without.map_or_else(String::new, |switch| format!(" --without {switch:?}"));
+    say(&format!(
+        "\nseed {seed}: {} was violated:\n{}\n",
+        violation.checker, violation.reason
+    ));
+    let without = arguments
+        .without
+        .map_or_else(String::new, |switch| format!(" --without {switch:?}"));
     say(&format!(
         "the whole trace: cargo run --release -p leap-sim -- --seed {seed} --trace{without}"
     ));
@@ -145,7 +156,6 @@ struct Progress {
 }
 
 impl Progress {
-    #[expect(clippy::disallowed_types, reason = "seeds per second are measured on the real clock")]
     fn new(arguments: &Arguments) -> Self {
         Self {
             began: Instant::now(),
@@ -183,7 +193,9 @@ impl Progress {
         let events = self.events.load(Ordering::Relaxed);
         let seconds = self.began.elapsed().as_secs_f64();
         let rate = ran as f64 / seconds;
-        say(&format!("{ran} seeds, {events} events, {seconds:.1} s, {rate:.0} seeds/s"));
+        say(&format!(
+            "{ran} seeds, {events} events, {seconds:.1} s, {rate:.0} seeds/s"
+        ));
     }
 }
 

@@ -106,7 +106,10 @@ impl World {
             self.kill(instance);
         }
         for connection in 0..self.connections.len() {
-            if self.connections[connection].ends.contains(&End::Process(id)) {
+            if self.connections[connection]
+                .ends
+                .contains(&End::Process(id))
+            {
                 self.close(ConnectionId(connection));
             }
         }
@@ -250,7 +253,7 @@ impl World {
                 header,
                 seen,
             } => self.reply(process, sthread, &header, &seen),
-            Wire::ToParticipant(to, message) => self.hear(process, to, message),
+            Wire::ToParticipant(to, message) => self.hear(process, to, &message),
             Wire::Subscribe(_) | Wire::ToCoordinator(_) => {
                 unreachable!("only coordinators are told that")
             }
@@ -263,12 +266,12 @@ impl World {
         &mut self,
         process: ProcessId,
         to: Option<(ObjectId, leap_core::Incarnation)>,
-        message: ToParticipant,
+        message: &ToParticipant,
     ) {
         if matches!(message, ToParticipant::Welcome { .. }) {
             self.processes[process.0].is_subscribed = true;
         }
-        self.processes[process.0].observer.handle(&message);
+        self.processes[process.0].observer.handle(message);
         self.settle_barriers(process);
         for instance in self.processes[process.0].instances.clone() {
             let known = &self.instances[instance.0];
@@ -343,7 +346,9 @@ impl World {
 
     /// `object` is reached over this link from now on.
     fn route(&mut self, process: ProcessId, object: ObjectId, link: ConnectionId, side: usize) {
-        self.processes[process.0].routes.insert(object, (link, side));
+        self.processes[process.0]
+            .routes
+            .insert(object, (link, side));
         for instance in self.processes[process.0].instances.clone() {
             self.input(instance, Input::LinkUp(object));
         }
@@ -389,9 +394,11 @@ impl World {
     fn reroute(&mut self, process: ProcessId, broken: ConnectionId) {
         let routes = &mut self.processes[process.0].routes;
         let orphans: Vec<_> = routes
-            .extract_if(.., |_, (link, _)| *link == broken)
-            .map(|(object, _)| object)
+            .iter()
+            .filter(|&(_, &(link, _))| link == broken)
+            .map(|(&object, _)| object)
             .collect();
+        routes.retain(|_, (link, _)| *link != broken);
         if !self.processes[process.0].is_alive {
             return;
         }

@@ -88,11 +88,6 @@ impl Action<'_> {
     pub fn output(&mut self, output: u64) {
         self.participant.handle(Input::Output(OutputId(output)));
     }
-
-    /// Changes the object's state.
-    pub fn touch(&mut self) {
-        self.participant.handle(Input::Touch);
-    }
 }
 
 /// A small world under full control. See the [module documentation](self).
@@ -173,7 +168,11 @@ impl Scenario {
             has_left: false,
         };
         self.objects.insert(name, object);
-        let newest = *self.seats.last_key_value().expect("there is a coordinator").0;
+        let newest = *self
+            .seats
+            .last_key_value()
+            .expect("there is a coordinator")
+            .0;
         self.link_to_coordinator(name, newest);
         for other in self.names.clone() {
             self.link_up(name, other);
@@ -201,7 +200,11 @@ impl Scenario {
         }
         if self.objects.contains_key(name) {
             let world_line = self.world_line(name);
-            self.push(name.into(), End::Coordinator(term), Wire::Subscribe(Some(world_line)));
+            self.push(
+                name.into(),
+                End::Coordinator(term),
+                Wire::Subscribe(Some(world_line)),
+            );
             self.input(name, Input::CoordinatorLinkUp);
         }
     }
@@ -254,7 +257,9 @@ impl Scenario {
     pub fn copy_front(&mut self, from: impl Into<End>, to: impl Into<End>) -> Late {
         let (from, to) = (from.into(), to.into());
         let link = self.links.get(&(from, to));
-        let wire = link.and_then(VecDeque::front).expect("something is under way");
+        let wire = link
+            .and_then(VecDeque::front)
+            .expect("something is under way");
         Late {
             from,
             to,
@@ -277,6 +282,11 @@ impl Scenario {
             participant: &mut object.participant,
         });
         self.obey(name);
+    }
+
+    /// Runs an action that just changes the object's state.
+    pub fn touch(&mut self, name: &'static str) {
+        self.input(name, Input::Touch);
     }
 
     /// Seals the open version.
@@ -308,7 +318,11 @@ impl Scenario {
             return false;
         };
         self.log.push(record);
-        self.seats.get_mut(&term).expect("just seen").records.pop_front();
+        self.seats
+            .get_mut(&term)
+            .expect("just seen")
+            .records
+            .pop_front();
         self.input_coordinator(term, CoordinatorInput::Logged);
         true
     }
@@ -387,7 +401,11 @@ impl Scenario {
     /// What the object has consumed and not lost again, in order.
     pub fn consumed(&self, name: &str) -> Vec<&str> {
         let object = &self.objects[name];
-        object.consumed.iter().map(|(_, payload)| payload.as_str()).collect()
+        object
+            .consumed
+            .iter()
+            .map(|(_, payload)| payload.as_str())
+            .collect()
     }
 
     /// The object's protocol state.
@@ -486,7 +504,9 @@ impl Scenario {
 
     fn name_of(&self, object: ObjectId) -> &'static str {
         let mut names = self.names.iter().copied();
-        names.find(|name| ObjectId::from_name(name) == object).expect("one of ours")
+        names
+            .find(|name| ObjectId::from_name(name) == object)
+            .expect("one of ours")
     }
 
     fn input(&mut self, name: &'static str, input: Input) {
@@ -523,7 +543,9 @@ impl Scenario {
                 Effect::Persist { ticket, metadata } => object.writes.push_back((ticket, metadata)),
                 Effect::Restore { version } => {
                     object.consumed.retain(|&(consumed, _)| consumed <= version);
-                    object.writes.retain(|(_, metadata)| metadata.version <= version);
+                    object
+                        .writes
+                        .retain(|(_, metadata)| metadata.version <= version);
                     object.restores = true;
                     let is_newest =
                         object.participant.incarnation() == Incarnation(self.incarnations[name]);

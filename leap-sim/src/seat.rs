@@ -257,7 +257,7 @@ impl World {
     }
 
     fn land_record(&mut self, now: u64) -> Option<SeatId> {
-        let (term, _, record) = self.log.pending.pop_front_if(|(_, due, _)| *due <= now)?;
+        let (term, record) = self.log.take_due(now)?;
         self.say(format_args!("logged: {record:?}"));
         self.observe(&Fact::Logged { record: &record });
         if let LogRecord::Decided(decision) = &record {
@@ -323,7 +323,10 @@ impl World {
     /// the true one.
     fn judge_quiet(&mut self, id: SeatId) {
         let seat = &self.seats[id.0];
-        if seat.messages % 8 != 0 || id.0 + 1 != self.seats.len() || !self.has_been_told_all(id) {
+        if !seat.messages.is_multiple_of(8)
+            || id.0 + 1 != self.seats.len()
+            || !self.has_been_told_all(id)
+        {
             return;
         }
         let seat = &self.seats[id.0];
@@ -343,9 +346,7 @@ impl World {
                 let process = &self.processes[instance.process.0];
                 let link = process.coordinator.map(|link| &self.connections[link.0]);
                 let is_idle = |link: &crate::network::Connection| {
-                    link.up
-                        && link.under_way == [0; 2]
-                        && link.ends[1] == End::Coordinator(id)
+                    link.up && link.under_way == [0; 2] && link.ends[1] == End::Coordinator(id)
                 };
                 !self.away[index]
                     && instance.is_alive

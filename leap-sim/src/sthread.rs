@@ -7,7 +7,7 @@ use crate::{
     checker::Fact,
     instance::{Action, Held},
     network::Wire,
-    process::merge,
+    process::{Process, merge},
     truth::VertexId,
     world::{Event, ProcessId, SThreadId, World},
 };
@@ -198,5 +198,3 @@ impl World {
         }
     }
 }
-
-use crate::process::Process;

@@ -5,11 +5,7 @@ use std::collections::VecDeque;
 
 use leap_core::{Incarnation, LogRecord, PersistTicket, Version, VersionMetadata};
 
-use crate::{
-    guest::Account,
-    truth::VertexId,
-    world::InstanceId,
-};
+use crate::{guest::Account, truth::VertexId, world::InstanceId};
 
 /// One durable version of an object.
 #[derive(Clone, Debug)]
@@ -60,7 +56,8 @@ impl Journal {
     }
 
     pub(crate) fn take_due(&mut self, now: u64) -> Option<Write> {
-        self.pending.pop_front_if(|write| write.due <= now)
+        let is_due = self.pending.front().is_some_and(|write| write.due <= now);
+        is_due.then(|| self.pending.pop_front()).flatten()
     }
 
     /// Drops what lies before the newest complete version up to `committed` (rule P13).
@@ -84,4 +81,12 @@ pub(crate) struct Log {
     /// By which coordinator, when due, what.
     pub(crate) pending: VecDeque<(u64, u64, LogRecord)>,
     pub(crate) last_due: u64,
+}
+
+impl Log {
+    pub(crate) fn take_due(&mut self, now: u64) -> Option<(u64, LogRecord)> {
+        let is_due = self.pending.front().is_some_and(|&(_, due, _)| due <= now);
+        let (term, _, record) = is_due.then(|| self.pending.pop_front()).flatten()?;
+        Some((term, record))
+    }
 }

@@ -142,10 +142,12 @@ impl Truth {
 /// Judging.
 impl Truth {
     pub(crate) fn all(&self) -> impl Iterator<Item = (VertexId, &TrueVertex)> {
-        self.vertices
-            .iter()
-            .enumerate()
-            .map(|(index, vertex)| (VertexId(u32::try_from(index).expect("runs are short")), vertex))
+        self.vertices.iter().enumerate().map(|(index, vertex)| {
+            (
+                VertexId(u32::try_from(index).expect("runs are short")),
+                vertex,
+            )
+        })
     }
 
     /// The causal past of `vertices`, themselves included, as far as `enter` lets the search go.

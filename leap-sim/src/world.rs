@@ -372,12 +372,10 @@ impl World {
             };
             let instance = &self.instances[newest.0];
             let told = boundary.get(&instance.object).copied().unwrap_or_default();
-            let unrest = instance
-                .unrest(seat.coordinator.world_line())
-                .or_else(|| {
-                    (told != instance.participant.latest())
-                        .then(|| format!("the boundary is at {told:?}"))
-                });
+            let unrest = instance.unrest(seat.coordinator.world_line()).or_else(|| {
+                (told != instance.participant.latest())
+                    .then(|| format!("the boundary is at {told:?}"))
+            });
             if let Some(unrest) = unrest {
                 return Some(format!("o{index}: {unrest}"));
             }

@@ -1,6 +1,12 @@
 //! Every bug that the simulator found, as a short story that once ended badly.
 
-use leap_core::{OutputId, Version, WorldLine};
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use leap_core::{
+    ChannelMessage, Decision, Effect, Header, Incarnation, Input, ObjectId, OutputId, Participant,
+    PeerMessage, Seq, Speculation, ToParticipant, Version, WorldLine,
+};
 use leap_sim::scenario::{End, Scenario};
 
 const HOTEL: &str = "hotel";
@@ -33,7 +39,7 @@ fn a_late_copy_of_a_join_does_not_shut_a_live_object_out() {
     let late = s.copy_front(HOTEL, COORDINATOR);
     s.settle();
     s.act(HOTEL, |hotel| hotel.output(1));
-    s.act(HOTEL, |hotel| hotel.touch());
+    s.touch(HOTEL);
     s.settle();
     assert_eq!(s.participant(HOTEL).committed(), Version(1));
     s.deliver_late(late);
@@ -80,30 +86,68 @@ fn a_late_copy_of_a_join_does_not_bring_back_who_has_left() {
     assert_eq!(s.world_line(HOTEL), WorldLine(1));
 }
 
-/// Rules P1, P5. What the coordinator said while a state was brought back was handled after messages
-/// had been consumed in the old world-line, so their actions ran in the new one.
+/// Rules P1, P5. What the coordinator had said while a state was brought back was handled right after
+/// messages had been consumed, so their actions ran under a gather or even behind a decision.
 #[test]
 fn what_was_said_during_a_restore_is_handled_before_any_message() {
-    let mut s = Scenario::new([HOTEL, FLIGHT, CAR]);
+    let mut s = Scenario::unsettled([HOTEL, FLIGHT, CAR]);
     s.slow_restores(FLIGHT);
-    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "first"));
-    s.deliver_all(HOTEL, FLIGHT);
-    s.restart(HOTEL);
     s.deliver_everything();
-    s.log();
+    while s.log() {}
     s.deliver_everything();
-    // The flight is brought back into the first world-line; meanwhile a gather begins.
-    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "second"));
+    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "book"));
     s.deliver_all(HOTEL, FLIGHT);
     s.restart(CAR);
     s.deliver_everything();
     s.finish_restore(FLIGHT);
-    s.deliver_everything();
-    s.log();
-    s.deliver_everything();
-    assert_eq!(s.world_line(FLIGHT), WorldLine(2));
+    assert!(s.participant(FLIGHT).is_frozen());
+    assert_eq!(s.consumed(FLIGHT), [""; 0]);
     s.settle();
-    assert_eq!(s.consumed(FLIGHT), ["second"]);
+    assert_eq!(s.consumed(FLIGHT), ["book"]);
+}
+
+/// Rules P1, P5. A participant that had missed two decisions learned of both at once, and consumed a
+/// message of the first's world-line in between: its action ran in the second's.
+#[test]
+fn nothing_is_consumed_between_two_decisions_that_come_at_once() {
+    let [hotel, flight] = [HOTEL, FLIGHT].map(ObjectId::from_name);
+    let mut participant = Participant::new(flight, Incarnation(1), Speculation::On);
+    let admit = ToParticipant::Admit {
+        incarnation: Incarnation(1),
+        world_line: WorldLine(0),
+        keep: Version::ZERO,
+        boundary: BTreeMap::new(),
+    };
+    participant.handle(Input::Coordinator(admit));
+    participant.handle(Input::Restored);
+    let message = ChannelMessage {
+        seq: Seq(0),
+        header: Header::of(WorldLine(1), hotel, Version(1)),
+        payload: Bytes::from_static(b"lost"),
+    };
+    participant.handle(Input::Peer {
+        from: hotel,
+        message: PeerMessage::Channel(message),
+    });
+    let decide = |world_line, keep| Decision {
+        world_line: WorldLine(world_line),
+        failed: hotel,
+        incarnation: Incarnation(world_line + 1),
+        cut: BTreeMap::from([(hotel, Version(keep))]),
+    };
+    let welcome = ToParticipant::Welcome {
+        world_line: WorldLine(0),
+        decisions: vec![decide(1, 0), decide(2, 0)],
+        boundary: BTreeMap::new(),
+    };
+    participant.handle(Input::Coordinator(welcome));
+    let effects: Vec<_> = std::iter::from_fn(|| participant.poll_effect()).collect();
+    assert_eq!(participant.world_line(), WorldLine(2));
+    assert!(
+        !effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Deliver { .. }))
+    );
 }
 
 /// Rule P9. A participant that had answered a gather was linked to a superseded coordinator, which
@@ -124,7 +168,10 @@ fn a_superseded_coordinator_does_not_end_its_successors_gather() {
     assert!(s.participant(FLIGHT).is_frozen());
     s.link_to_coordinator(FLIGHT, 1);
     s.deliver_everything();
-    assert!(s.participant(FLIGHT).is_frozen(), "the gather is not the old coordinator's to end");
+    assert!(
+        s.participant(FLIGHT).is_frozen(),
+        "the gather is not the old coordinator's to end"
+    );
     assert!(s.coordinator(1).is_superseded());
 }
 
@@ -173,7 +220,7 @@ fn a_superseded_coordinator_does_not_mix_up_names_of_two_world_lines() {
     s.deliver_everything();
     assert_eq!(s.world_line(HOTEL), WorldLine(1));
     s.act(HOTEL, |hotel| hotel.output(1));
-    s.act(HOTEL, |hotel| hotel.touch());
+    s.touch(HOTEL);
     s.seal(HOTEL);
     s.store(HOTEL);
     // Both begin again and find the old coordinator.
@@ -186,8 +233,11 @@ fn a_superseded_coordinator_does_not_mix_up_names_of_two_world_lines() {
     }
     s.deliver_everything();
     let told = s.coordinator(1).boundary().unwrap_or_default();
-    let flight = leap_core::ObjectId::from_name(FLIGHT);
-    assert_eq!(told.get(&flight).copied().unwrap_or_default(), Version::ZERO);
+    let flight = ObjectId::from_name(FLIGHT);
+    assert_eq!(
+        told.get(&flight).copied().unwrap_or_default(),
+        Version::ZERO
+    );
     assert!(s.coordinator(1).is_superseded());
 }
 

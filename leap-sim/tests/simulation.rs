@@ -12,7 +12,10 @@ const CANARY_SEEDS: u64 = 50;
 fn every_rule_holds() {
     for seed in 0..SEEDS {
         let outcome = run(seed, &Options::default());
-        assert_eq!(outcome.violation, None, "cargo run --release -p leap-sim -- --seed {seed}");
+        assert_eq!(
+            outcome.violation, None,
+            "cargo run --release -p leap-sim -- --seed {seed}"
+        );
     }
 }
 
@@ -54,7 +57,8 @@ fn canary(rule: Rule, checker: &str) {
         ..Options::default()
     };
     let found = (0..CANARY_SEEDS).find_map(|seed| run(seed, &options).violation);
-    let found = found.unwrap_or_else(|| panic!("{CANARY_SEEDS} seeds without {rule:?}, and nobody noticed"));
+    let found = found
+        .unwrap_or_else(|| panic!("{CANARY_SEEDS} seeds without {rule:?}, and nobody noticed"));
     assert_eq!(found.checker, checker, "{found}");
 }
 

@@ -21,7 +21,10 @@ impl Checker for Versions {
                 ..
             } => {
                 let Some(vertex) = vertex else {
-                    return Err(format!("{object:?} sealed {:?} without having changed", metadata.version));
+                    return Err(format!(
+                        "{object:?} sealed {:?} without having changed",
+                        metadata.version
+                    ));
                 };
                 let vertex = &truth[*vertex];
                 require!(

@@ -35,7 +35,9 @@ fn judge(truth: &Truth, world_line: WorldLine, message: &[VertexId]) -> Result<(
     for &vertex in message {
         let sender = &truth[vertex];
         require!(
-            sender.removed_by.is_none_or(|removed_by| removed_by > world_line),
+            sender
+                .removed_by
+                .is_none_or(|removed_by| removed_by > world_line),
             "in {world_line:?} somebody consumed from {:?} at {:?}, which was removed by {:?}",
             sender.object,
             sender.version,

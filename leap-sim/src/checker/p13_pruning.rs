@@ -27,7 +27,11 @@ impl Checker for Pruning {
                 "{object:?} still keeps {kept} sent messages and holds {held} received ones"
             );
         }
-        require!(rest.graph == 0, "{} vertices are left in the graph", rest.graph);
+        require!(
+            rest.graph == 0,
+            "{} vertices are left in the graph",
+            rest.graph
+        );
         Ok(())
     }
 }
