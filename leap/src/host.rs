@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use leap_core::message::Refusal;
 use leap_core::{ObjectId, Participant, Speculation};
 use leap_store::{GroupCommit, Store, StoreOptions};
 use parking_lot::{Mutex, RwLock};
@@ -461,7 +462,11 @@ impl Inner {
         let shared = Arc::new(Shared { protocol, state });
         let object = Object::new(shared.clone());
         let hosted = wrap(object.clone());
-        self.objects.write().insert(id, hosted);
+        if let Some(previous) = self.objects.write().insert(id, hosted) {
+            // What the coordinator says about the object no longer reaches it.
+            let fenced = Refusal::Fenced { by: incarnation };
+            previous.protocol().tell(Event::Stop(Stopped::Refused(fenced)));
+        }
         self.spawn(drive(shared, events, SealPolicy::new(options.group_commit), self.links.clone(), inbox.clone()));
         let address = self.address.lock().clone().unwrap_or_default();
         self.links.add_local(DirectoryEntry { object: id, name: name.to_owned(), address, incarnation }, inbox);
