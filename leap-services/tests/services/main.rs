@@ -1,0 +1,6 @@
+//! The services from outside: through their public interface, with crashes.
+
+mod kv;
+mod log;
+mod workflow;
+mod world;
