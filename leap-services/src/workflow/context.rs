@@ -90,7 +90,7 @@ impl WorkflowContext {
                 Turn::Replayed { answer, .. } => answer,
                 Turn::Fresh(step) => {
                     let call = |action: &Action<'_, Instances>| {
-                        action.call(object, step.call(), &method, request)
+                        action.call(object, step.call(), &method, request);
                     };
                     run.ask(step, name, None, call).await
                 }

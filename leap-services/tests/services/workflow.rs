@@ -117,14 +117,16 @@ impl Crash {
     async fn happen(self, world: &mut World, round: usize) -> Result<()> {
         let options = ObjectOptions::default();
         match self {
-            Self::Engine => Ok(()),
-            Self::Service => Ok(drop(world.host.add::<Account>(ACCOUNTS[round % 2]).await?)),
-            Self::EngineAndServices => host_accounts(world, options).await,
+            // Whoever starts the next one takes over.
+            Self::Engine => {}
+            Self::Service => drop(world.host.add::<Account>(ACCOUNTS[round % 2]).await?),
+            Self::EngineAndServices => host_accounts(world, options).await?,
             Self::Process => {
                 world.crash().await?;
-                host_accounts(world, options).await
+                host_accounts(world, options).await?;
             }
         }
+        Ok(())
     }
 }
 
