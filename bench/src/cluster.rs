@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use leap::{Client, GroupCommit, Host, ObjectOptions, Speculation, Store, StoreOptions};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -37,8 +37,16 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(speculation: OnOff, group_commit: GroupCommit, storage_latency_ms: u64) -> Self {
-        Self { speculation, group_commit, storage_latency_ms }
+    pub(crate) fn new(
+        speculation: OnOff,
+        group_commit: GroupCommit,
+        storage_latency_ms: u64,
+    ) -> Self {
+        Self {
+            speculation,
+            group_commit,
+            storage_latency_ms,
+        }
     }
 
     fn objects(self) -> ObjectOptions {
@@ -46,11 +54,17 @@ impl Settings {
             OnOff::On => Speculation::On,
             OnOff::Off => Speculation::Off,
         };
-        ObjectOptions { speculation, group_commit: self.group_commit }
+        ObjectOptions {
+            speculation,
+            group_commit: self.group_commit,
+        }
     }
 
     fn store(self) -> StoreOptions {
-        StoreOptions { latency: Duration::from_millis(self.storage_latency_ms), ..StoreOptions::default() }
+        StoreOptions {
+            latency: Duration::from_millis(self.storage_latency_ms),
+            ..StoreOptions::default()
+        }
     }
 
     fn arguments(self) -> [String; 6] {
@@ -63,8 +77,14 @@ impl Settings {
             GroupCommit::Fixed(interval) => interval.as_millis().to_string(),
         };
         let latency = self.storage_latency_ms.to_string();
-        let arguments =
-            ["--speculation", speculation, "--group-commit", &group_commit, "--storage-latency-ms", &latency];
+        let arguments = [
+            "--speculation",
+            speculation,
+            "--group-commit",
+            &group_commit,
+            "--storage-latency-ms",
+            &latency,
+        ];
         arguments.map(str::to_owned)
     }
 }
@@ -93,16 +113,23 @@ pub(crate) struct Process {
 
 impl Process {
     /// Runs until standard input ends.
-    #[allow(clippy::print_stdout, reason = "the address is for whoever started this")]
+    #[allow(
+        clippy::print_stdout,
+        reason = "the address is for whoever started this"
+    )]
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let options = self.settings.objects();
         let store = Store::open(&self.data, self.settings.store()).await?;
-        let builder = Host::builder().store(store).listen("127.0.0.1:0").defaults(options);
+        let builder = Host::builder()
+            .store(store)
+            .listen("127.0.0.1:0")
+            .defaults(options);
         let host = match self.join {
             Some(url) => {
                 let host = builder.join(url).start().await?;
                 for service in &self.services {
-                    travel::host_service(&host, service, CAPACITY, options).await?;
+                    let opening = travel::host_service(&host, service, CAPACITY, options).await?;
+                    ensure!(opening.done().await, "{service} did not open");
                 }
                 host
             }
@@ -135,9 +162,19 @@ impl Cluster {
         let (node, url) = start(&names.join(","), None, directory.path(), "node", settings).await?;
         let mut children = Vec::new();
         for name in &names {
-            children.push(start(name, Some(&url), directory.path(), name, settings).await?.0);
+            children.push(
+                start(name, Some(&url), directory.path(), name, settings)
+                    .await?
+                    .0,
+            );
         }
-        let cluster = Self { url, node, services: children, settings, directory };
+        let cluster = Self {
+            url,
+            node,
+            services: children,
+            settings,
+            directory,
+        };
         cluster.warm_up().await?;
         Ok(cluster)
     }
@@ -150,7 +187,9 @@ impl Cluster {
     async fn warm_up(&self) -> anyhow::Result<()> {
         let client = self.client().await?;
         for attempt in 0..1000 {
-            let trip = travel::Trip { traveller: "warm-up".to_owned() };
+            let trip = travel::Trip {
+                traveller: "warm-up".to_owned(),
+            };
             match travel::book(&client, "warm-up", &trip).await {
                 Ok(_) => return Ok(()),
                 Err(error) if attempt == 999 => return Err(error.into()),
@@ -164,13 +203,23 @@ impl Cluster {
     pub(crate) async fn restart_service(&mut self, index: usize) -> anyhow::Result<()> {
         self.services[index].kill().await?;
         let name = service_name(index);
-        self.services[index] = start(&name, Some(&self.url), self.directory.path(), &name, self.settings).await?.0;
+        self.services[index] = start(
+            &name,
+            Some(&self.url),
+            self.directory.path(),
+            &name,
+            self.settings,
+        )
+        .await?
+        .0;
         Ok(())
     }
 
     /// Processor time that the cluster and this process have used so far.
     pub(crate) fn cpu(&self) -> Duration {
-        let children = std::iter::once(&self.node).chain(&self.services).filter_map(Child::id);
+        let children = std::iter::once(&self.node)
+            .chain(&self.services)
+            .filter_map(Child::id);
         children.chain([std::process::id()]).map(cpu_of).sum()
     }
 }
@@ -187,12 +236,20 @@ async fn start(
     settings: Settings,
 ) -> anyhow::Result<(Child, String)> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["process", "--services", services, "--data"]).arg(directory.join(name)).args(settings.arguments());
+    command
+        .args(["process", "--services", services, "--data"])
+        .arg(directory.join(name))
+        .args(settings.arguments());
     if let Some(url) = join {
         command.args(["--join", url]);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().context("cannot start a process of the cluster")?;
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command
+        .spawn()
+        .context("cannot start a process of the cluster")?;
     let mut address = String::new();
     let stdout = child.stdout.take().context("its output is piped")?;
     BufReader::new(stdout).read_line(&mut address).await?;
@@ -204,7 +261,15 @@ async fn start(
 fn cpu_of(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The second field is the program's name in parentheses, and may hold anything.
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = [11, 12].iter().filter_map(|&field| fields.get(field)?.parse::<u64>().ok()).sum();
+    let fields: Vec<_> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks: u64 = [11, 12]
+        .iter()
+        .filter_map(|&field| fields.get(field)?.parse::<u64>().ok())
+        .sum();
     Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }

@@ -11,8 +11,8 @@ use clap::Args;
 use hdrhistogram::Histogram;
 use leap_core::message::Fragment;
 use leap_core::{
-    Coordinator, CoordinatorEffect, CoordinatorInput, DependencySet, Incarnation, ObjectId, ToCoordinator, ToParticipant,
-    Version, WorldLine,
+    Coordinator, CoordinatorEffect, CoordinatorInput, DependencySet, Incarnation, ObjectId,
+    ToCoordinator, ToParticipant, Version, WorldLine,
 };
 
 use crate::report::Report;
@@ -38,9 +38,11 @@ impl CoordinatorBench {
         let mut report = Report::new("coordinator");
         for &participants in &self.participants {
             for &probability in &self.probabilities {
-                let measured = Cluster::new(participants).measure(probability, Duration::from_millis(self.each_ms));
+                let measured = Cluster::new(participants)
+                    .measure(probability, Duration::from_millis(self.each_ms));
                 let what = format!("{participants} participants, p = {probability}");
-                let [median, p95] = [0.5, 0.95].map(|q| measured.latency_ns.value_at_quantile(q) as f64 / 1e6);
+                let [median, p95] =
+                    [0.5, 0.95].map(|q| measured.latency_ns.value_at_quantile(q) as f64 / 1e6);
                 if participants <= 512 {
                     report.at_most(format!("{what}: median"), median, "ms", 5.0);
                     report.at_most(format!("{what}: p95"), p95, "ms", 5.0);
@@ -72,11 +74,18 @@ struct Cluster {
 
 impl Cluster {
     fn new(participants: u64) -> Self {
-        let mut cluster =
-            Self { coordinator: Coordinator::recover(1, []), participants, random: 0x9e37_79b9_7f4a_7c15 };
+        let mut cluster = Self {
+            coordinator: Coordinator::recover(1, []),
+            participants,
+            random: 0x9e37_79b9_7f4a_7c15,
+        };
         for object in (0..participants).map(ObjectId) {
             let fragment = Fragment::default();
-            cluster.handle(ToCoordinator::Join { object, incarnation: INCARNATION, fragment });
+            cluster.handle(ToCoordinator::Join {
+                object,
+                incarnation: INCARNATION,
+                fragment,
+            });
             cluster.drain();
         }
         cluster
@@ -92,7 +101,9 @@ impl Cluster {
         while let Some(effect) = self.coordinator.poll_effect() {
             match effect {
                 CoordinatorEffect::Log(_) => self.coordinator.handle(CoordinatorInput::Logged),
-                CoordinatorEffect::Broadcast(ToParticipant::Boundary(advanced)) => committed.extend(advanced.into_keys()),
+                CoordinatorEffect::Broadcast(ToParticipant::Boundary(advanced)) => {
+                    committed.extend(advanced.into_keys())
+                }
                 CoordinatorEffect::Broadcast(_)
                 | CoordinatorEffect::ToLink(..)
                 | CoordinatorEffect::ToObject(..) => {}
@@ -102,8 +113,11 @@ impl Cluster {
     }
 
     fn measure(&mut self, probability: f64, each: Duration) -> Measured {
-        let mut measured =
-            Measured { latency_ns: Histogram::new(3).expect("3 digits"), busy: Duration::ZERO, edges: 0 };
+        let mut measured = Measured {
+            latency_ns: Histogram::new(3).expect("3 digits"),
+            busy: Duration::ZERO,
+            edges: 0,
+        };
         let started = Instant::now();
         let mut version = Version(0);
         while started.elapsed() < each || version < Version(3) {
@@ -114,7 +128,9 @@ impl Cluster {
     }
 
     fn round(&mut self, version: Version, probability: f64, measured: &mut Measured) {
-        let submissions: Vec<_> = (0..self.participants).map(|object| self.submission(ObjectId(object), version, probability)).collect();
+        let submissions: Vec<_> = (0..self.participants)
+            .map(|object| self.submission(ObjectId(object), version, probability))
+            .collect();
         measured.edges += submissions.iter().map(|(_, edges)| edges).sum::<u64>();
         // Alone, a version can be committed as soon as it is submitted; otherwise the last submission
         // of the round is what everybody waits for.
@@ -129,17 +145,34 @@ impl Cluster {
             committed += now_committed;
             if alone || now_committed > 0 {
                 let latency = u64::try_from(last.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                measured.latency_ns.record_n(latency, now_committed).expect("it grows");
+                measured
+                    .latency_ns
+                    .record_n(latency, now_committed)
+                    .expect("it grows");
             }
         }
-        assert_eq!(committed, self.participants, "every version of the round is committed at its end");
+        assert_eq!(
+            committed, self.participants,
+            "every version of the round is committed at its end"
+        );
         let _ = last;
     }
 
-    fn submission(&mut self, object: ObjectId, version: Version, probability: f64) -> (Vec<u8>, u64) {
-        let others = (0..self.participants).map(ObjectId).filter(|&other| other != object).collect::<Vec<_>>();
-        let dependencies: DependencySet =
-            others.into_iter().filter(|_| self.chance(probability)).map(|other| (other, version)).collect();
+    fn submission(
+        &mut self,
+        object: ObjectId,
+        version: Version,
+        probability: f64,
+    ) -> (Vec<u8>, u64) {
+        let others = (0..self.participants)
+            .map(ObjectId)
+            .filter(|&other| other != object)
+            .collect::<Vec<_>>();
+        let dependencies: DependencySet = others
+            .into_iter()
+            .filter(|_| self.chance(probability))
+            .map(|other| (other, version))
+            .collect();
         let edges = dependencies.len() as u64 + 1;
         let message = ToCoordinator::Persisted {
             object,

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clap::Args;
 use leap::{
-    ActionContext, GroupCommit, Header, Host, Incarnation, Object, ObjectId, ObjectOptions, PersistDone, Speculation,
-    StateError, StateObject, Store, StoreOptions, StoredVersions, Version, VersionMetadata,
+    ActionContext, GroupCommit, Header, Host, Incarnation, Object, ObjectId, ObjectOptions,
+    PersistDone, Speculation, StateError, StateObject, Store, StoreOptions, StoredVersions,
+    Version, VersionMetadata,
 };
 use leap_store::Journal;
 
@@ -28,7 +29,10 @@ impl Primitives {
     pub(crate) fn run(self) -> anyhow::Result<Report> {
         let runtime = tokio::runtime::Runtime::new()?;
         let directory = tempfile::tempdir()?;
-        let bench = runtime.block_on(Bench::start(directory.path(), Duration::from_millis(self.each_ms)))?;
+        let bench = runtime.block_on(Bench::start(
+            directory.path(),
+            Duration::from_millis(self.each_ms),
+        ))?;
         let mut report = Report::new("primitives");
         let cores = std::thread::available_parallelism()?.get();
         let operations: [(&str, fn(&Bench), f64); 3] = [
@@ -58,23 +62,35 @@ impl Bench {
     async fn start(directory: &std::path::Path, each: Duration) -> anyhow::Result<Self> {
         let store = Store::open(&directory.display().to_string(), StoreOptions::default()).await?;
         let host = Host::builder().store(store.clone()).start().await?;
-        let options =
-            ObjectOptions { speculation: Speculation::On, group_commit: GroupCommit::Fixed(Duration::from_millis(10)) };
+        let options = ObjectOptions {
+            speculation: Speculation::On,
+            group_commit: GroupCommit::Fixed(Duration::from_millis(10)),
+        };
         let a = host.add_object("a", Cell::open(&store, "a").await?, options)?;
         let b = host.add_object("b", Cell::open(&store, "b").await?, options)?;
         a.ready().await?;
         b.ready().await?;
         // The host lives as long as the benchmark.
         std::mem::forget(host);
-        Ok(Self { runtime: tokio::runtime::Handle::current(), a, b, each })
+        Ok(Self {
+            runtime: tokio::runtime::Handle::current(),
+            a,
+            b,
+            each,
+        })
     }
 
     /// Operations per second of `threads` threads together.
     fn measure(&self, threads: usize, operation: fn(&Self)) -> f64 {
         let started = Instant::now();
         let counts: Vec<u64> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.repeat(started, operation))).collect();
-            threads.into_iter().map(|thread| thread.join().expect("the operation does not panic")).collect()
+            let threads: Vec<_> = (0..threads)
+                .map(|_| scope.spawn(|| self.repeat(started, operation)))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().expect("the operation does not panic"))
+                .collect()
         });
         counts.iter().sum::<u64>() as f64 / started.elapsed().as_secs_f64()
     }
@@ -89,7 +105,9 @@ impl Bench {
     }
 
     fn action(&self) {
-        self.a.try_action(|cell, _| cell.bump()).expect("nothing fails here");
+        self.a
+            .try_action(|cell, _| cell.bump())
+            .expect("nothing fails here");
     }
 
     fn send_receive(&self) {
@@ -105,19 +123,25 @@ impl Bench {
             cell.bump();
             context.detach()
         });
-        let header = sthread.expect("nothing fails here").header().expect("nothing is rolled back");
+        let header = sthread
+            .expect("nothing fails here")
+            .header()
+            .expect("nothing is rolled back");
         self.receive(&header);
     }
 
     fn receive(&self, header: &Header) {
         if self.b.try_receive(header, |cell, _| cell.bump()).is_err() {
-            let received = self.runtime.block_on(self.b.receive(header, |cell, _| cell.bump()));
+            let received = self
+                .runtime
+                .block_on(self.b.receive(header, |cell, _| cell.bump()));
             received.expect("nothing is rolled back");
         }
     }
 
     fn versions(&self) -> f64 {
-        (self.a.state().persisted.load(Ordering::Relaxed) + self.b.state().persisted.load(Ordering::Relaxed)) as f64
+        (self.a.state().persisted.load(Ordering::Relaxed)
+            + self.b.state().persisted.load(Ordering::Relaxed)) as f64
     }
 }
 
@@ -131,7 +155,11 @@ struct Cell {
 impl Cell {
     async fn open(store: &Store, name: &str) -> anyhow::Result<Self> {
         let journal = store.claim(name).await?.journal;
-        Ok(Self { value: AtomicU64::new(0), persisted: AtomicU64::new(0), journal })
+        Ok(Self {
+            value: AtomicU64::new(0),
+            persisted: AtomicU64::new(0),
+            journal,
+        })
     }
 
     fn bump(&self) {
@@ -155,7 +183,8 @@ impl StateObject for Cell {
         let appended = move |result: Result<(), leap_store::JournalError>| {
             done.done(result.map_err(|error| StateError(error.to_string())));
         };
-        self.journal.append_then(metadata.version.0, record.into(), appended);
+        self.journal
+            .append_then(metadata.version.0, record.into(), appended);
     }
 
     async fn restore(&self, _version: Version) -> Result<(), StateError> {

@@ -44,7 +44,9 @@ impl Machine {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
         let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
-        let cpu = model.and_then(|line| line.split_once(": ")).map_or("unknown", |(_, name)| name);
+        let cpu = model
+            .and_then(|line| line.split_once(": "))
+            .map_or("unknown", |(_, name)| name);
         Self {
             cpu: cpu.to_owned(),
             cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
@@ -56,33 +58,78 @@ impl Machine {
 
 impl Report {
     pub(crate) fn new(bench: &'static str) -> Self {
-        Self { bench, machine: Machine::this(), figures: Vec::new() }
+        Self {
+            bench,
+            machine: Machine::this(),
+            figures: Vec::new(),
+        }
     }
 
     /// Adds a number that only explains others.
     pub(crate) fn note(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
-        self.figures.push(Figure { name: name.into(), value, unit, aim: None, compare: None });
+        self.figures.push(Figure {
+            name: name.into(),
+            value,
+            unit,
+            aim: None,
+            compare: None,
+        });
     }
 
-    pub(crate) fn at_most(&mut self, name: impl Into<String>, value: f64, unit: &'static str, aim: f64) {
+    pub(crate) fn at_most(
+        &mut self,
+        name: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        aim: f64,
+    ) {
         let compare = Some(Compare::AtMost);
-        self.figures.push(Figure { name: name.into(), value, unit, aim: Some(aim), compare });
+        self.figures.push(Figure {
+            name: name.into(),
+            value,
+            unit,
+            aim: Some(aim),
+            compare,
+        });
     }
 
-    pub(crate) fn at_least(&mut self, name: impl Into<String>, value: f64, unit: &'static str, aim: f64) {
+    pub(crate) fn at_least(
+        &mut self,
+        name: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        aim: f64,
+    ) {
         let compare = Some(Compare::AtLeast);
-        self.figures.push(Figure { name: name.into(), value, unit, aim: Some(aim), compare });
+        self.figures.push(Figure {
+            name: name.into(),
+            value,
+            unit,
+            aim: Some(aim),
+            compare,
+        });
     }
 
     /// Prints it: as one JSON object, or as a table.
     #[allow(clippy::print_stdout, reason = "this is what a benchmark is for")]
     pub(crate) fn print(&self, json: bool) -> anyhow::Result<()> {
         if json {
-            println!("{}", serde_json::to_string(self).context("figures are plain data")?);
+            println!(
+                "{}",
+                serde_json::to_string(self).context("figures are plain data")?
+            );
             return Ok(());
         }
-        let Machine { cpu, cores, kernel, system } = &self.machine;
-        println!("{} on {cores} cores of {cpu}, Linux {kernel}, {system}", self.bench);
+        let Machine {
+            cpu,
+            cores,
+            kernel,
+            system,
+        } = &self.machine;
+        println!(
+            "{} on {cores} cores of {cpu}, Linux {kernel}, {system}",
+            self.bench
+        );
         for figure in &self.figures {
             let aim = match (figure.aim, figure.compare) {
                 (Some(aim), Some(compare)) => {
@@ -94,7 +141,10 @@ impl Report {
                 }
                 _ => String::new(),
             };
-            println!("  {:<58} {:>14.3} {:<12} {aim}", figure.name, figure.value, figure.unit);
+            println!(
+                "  {:<58} {:>14.3} {:<12} {aim}",
+                figure.name, figure.value, figure.unit
+            );
         }
         Ok(())
     }

@@ -82,27 +82,72 @@ impl Reservations {
     async fn all(&self, report: &mut Report) -> anyhow::Result<()> {
         let ten_ms = GroupCommit::Fixed(Duration::from_millis(10));
         let (on, off) = self.both(10, ten_ms, 0).await?;
-        compare(report, "10 services, group commit 10 ms", &on, &off, 25.0, 8.0);
+        compare(
+            report,
+            "10 services, group commit 10 ms",
+            &on,
+            &off,
+            25.0,
+            8.0,
+        );
         let (on, off) = self.both(10, GroupCommit::Adaptive, 50).await?;
-        compare(report, "10 services, storage 50 ms, adaptive", &on, &off, 75.0, 8.0);
+        compare(
+            report,
+            "10 services, storage 50 ms, adaptive",
+            &on,
+            &off,
+            75.0,
+            8.0,
+        );
         let (on, off) = self.both(10, GroupCommit::Adaptive, 0).await?;
-        report.at_most("10 services, this disk, adaptive: on p50", on.ms(0.5), "ms", 5.0);
-        compare(report, "10 services, this disk, adaptive", &on, &off, 8.0, 1.5);
+        report.at_most(
+            "10 services, this disk, adaptive: on p50",
+            on.ms(0.5),
+            "ms",
+            5.0,
+        );
+        compare(
+            report,
+            "10 services, this disk, adaptive",
+            &on,
+            &off,
+            8.0,
+            1.5,
+        );
         self.knees(report).await?;
         let cluster = Cluster::start(3, Settings::new(OnOff::On, GroupCommit::Adaptive, 0)).await?;
         closed(&cluster, 32, Duration::from_secs(1)).await?;
         let busy = closed(&cluster, 32, self.duration()).await?;
-        report.at_least("3 services, 32 clients, this disk: throughput", busy.per_second(), "workflows/s", 3000.0);
-        report.at_most("3 services, 32 clients: processor time each", busy.cpu_ms_each(), "ms", 0.7);
+        report.at_least(
+            "3 services, 32 clients, this disk: throughput",
+            busy.per_second(),
+            "workflows/s",
+            3000.0,
+        );
+        report.at_most(
+            "3 services, 32 clients: processor time each",
+            busy.cpu_ms_each(),
+            "ms",
+            0.7,
+        );
         report.note("3 services, 32 clients: p50", busy.ms(0.5), "ms");
         report.note("3 services, 32 clients: p99", busy.ms(0.99), "ms");
         Ok(())
     }
 
-    async fn both(&self, services: usize, group_commit: GroupCommit, latency_ms: u64) -> anyhow::Result<(Measured, Measured)> {
+    async fn both(
+        &self,
+        services: usize,
+        group_commit: GroupCommit,
+        latency_ms: u64,
+    ) -> anyhow::Result<(Measured, Measured)> {
         let mut measured = Vec::new();
         for speculation in [OnOff::On, OnOff::Off] {
-            let cluster = Cluster::start(services, Settings::new(speculation, group_commit, latency_ms)).await?;
+            let cluster = Cluster::start(
+                services,
+                Settings::new(speculation, group_commit, latency_ms),
+            )
+            .await?;
             measured.push(open(&cluster, self.rate, self.duration()).await?);
         }
         let off = measured.pop().context("both were measured")?;
@@ -114,7 +159,8 @@ impl Reservations {
     async fn knees(&self, report: &mut Report) -> anyhow::Result<()> {
         let mut knees = Vec::new();
         for speculation in [OnOff::On, OnOff::Off] {
-            let cluster = Cluster::start(3, Settings::new(speculation, GroupCommit::Adaptive, 2)).await?;
+            let cluster =
+                Cluster::start(3, Settings::new(speculation, GroupCommit::Adaptive, 2)).await?;
             let mut knee = 0.0;
             let mut light = None;
             let mut rate = 50.0;
@@ -127,10 +173,19 @@ impl Reservations {
                 knee = rate;
                 rate *= 1.3;
             }
-            report.note(format!("3 services, storage 2 ms, knee, {speculation:?}"), knee, "workflows/s");
+            report.note(
+                format!("3 services, storage 2 ms, knee, {speculation:?}"),
+                knee,
+                "workflows/s",
+            );
             knees.push(knee);
         }
-        report.at_least("3 services, storage 2 ms, knee on / off", knees[0] / knees[1].max(1.0), "ratio", 3.0);
+        report.at_least(
+            "3 services, storage 2 ms, knee on / off",
+            knees[0] / knees[1].max(1.0),
+            "ratio",
+            3.0,
+        );
         Ok(())
     }
 
@@ -143,20 +198,44 @@ fn note(report: &mut Report, what: &str, measured: &Measured) {
     for (name, quantile) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
         report.note(format!("{what}{name}"), measured.ms(quantile), "ms");
     }
-    report.note(format!("{what}throughput"), measured.per_second(), "workflows/s");
-    report.note(format!("{what}processor time each"), measured.cpu_ms_each(), "ms");
+    report.note(
+        format!("{what}throughput"),
+        measured.per_second(),
+        "workflows/s",
+    );
+    report.note(
+        format!("{what}processor time each"),
+        measured.cpu_ms_each(),
+        "ms",
+    );
 }
 
-fn compare(report: &mut Report, what: &str, on: &Measured, off: &Measured, p95_aim: f64, ratio_aim: f64) {
+fn compare(
+    report: &mut Report,
+    what: &str,
+    on: &Measured,
+    off: &Measured,
+    p95_aim: f64,
+    ratio_aim: f64,
+) {
     note(report, &format!("{what}: on "), on);
     note(report, &format!("{what}: off "), off);
     report.at_most(format!("{what}: on p95"), on.ms(0.95), "ms", p95_aim);
-    report.at_least(format!("{what}: p95 off / on"), off.ms(0.95) / on.ms(0.95), "ratio", ratio_aim);
+    report.at_least(
+        format!("{what}: p95 off / on"),
+        off.ms(0.95) / on.ms(0.95),
+        "ratio",
+        ratio_aim,
+    );
 }
 
 /// Starts workflows at a fixed rate, whether earlier ones have ended or not. Latency counts from the
 /// moment when a workflow was due.
-pub(crate) async fn open(cluster: &Cluster, rate: f64, duration: Duration) -> anyhow::Result<Measured> {
+pub(crate) async fn open(
+    cluster: &Cluster,
+    rate: f64,
+    duration: Duration,
+) -> anyhow::Result<Measured> {
     let client = cluster.client().await?;
     let before = cluster.cpu();
     let started = tokio::time::Instant::now();
@@ -168,18 +247,34 @@ pub(crate) async fn open(cluster: &Cluster, rate: f64, duration: Duration) -> an
         let client = client.clone();
         workflows.spawn(async move {
             let id = format!("{run}-{number}");
-            travel::book(&client, &id, &Trip { traveller: id.clone() }).await.map(|_| due.elapsed())
+            travel::book(
+                &client,
+                &id,
+                &Trip {
+                    traveller: id.clone(),
+                },
+            )
+            .await
+            .map(|_| due.elapsed())
         });
     }
     let mut latency_us = Histogram::new(3)?;
     while let Some(latency) = workflows.join_next().await {
         latency_us.record(u64::try_from(latency??.as_micros())?)?;
     }
-    Ok(Measured { latency_us, elapsed: started.elapsed(), cpu: cluster.cpu().saturating_sub(before) })
+    Ok(Measured {
+        latency_us,
+        elapsed: started.elapsed(),
+        cpu: cluster.cpu().saturating_sub(before),
+    })
 }
 
 /// Keeps `clients` workflows under way.
-pub(crate) async fn closed(cluster: &Cluster, clients: usize, duration: Duration) -> anyhow::Result<Measured> {
+pub(crate) async fn closed(
+    cluster: &Cluster,
+    clients: usize,
+    duration: Duration,
+) -> anyhow::Result<Measured> {
     let (before, started, run) = (cluster.cpu(), Instant::now(), unique());
     let next = Arc::new(AtomicU64::new(0));
     let client = cluster.client().await?;
@@ -191,7 +286,14 @@ pub(crate) async fn closed(cluster: &Cluster, clients: usize, duration: Duration
             while started.elapsed() < duration {
                 let id = format!("{run}-{}", next.fetch_add(1, Ordering::Relaxed));
                 let begun = Instant::now();
-                travel::book(&client, &id, &Trip { traveller: id.clone() }).await?;
+                travel::book(
+                    &client,
+                    &id,
+                    &Trip {
+                        traveller: id.clone(),
+                    },
+                )
+                .await?;
                 latency_us.record(u64::try_from(begun.elapsed().as_micros())?)?;
             }
             anyhow::Ok(latency_us)
@@ -201,7 +303,11 @@ pub(crate) async fn closed(cluster: &Cluster, clients: usize, duration: Duration
     while let Some(latencies) = tasks.join_next().await {
         latency_us.add(latencies??)?;
     }
-    Ok(Measured { latency_us, elapsed: started.elapsed(), cpu: cluster.cpu().saturating_sub(before) })
+    Ok(Measured {
+        latency_us,
+        elapsed: started.elapsed(),
+        cpu: cluster.cpu().saturating_sub(before),
+    })
 }
 
 /// Makes the workflow ids of one measurement its own.

@@ -31,9 +31,14 @@ impl StoreBench {
         let raw = raw_syncs(directory.path(), each)?;
         let runtime = tokio::runtime::Runtime::new()?;
         let (alone, together, bytes) = runtime.block_on(async {
-            let store = Store::open(&directory.path().display().to_string(), StoreOptions::default()).await?;
+            let store = Store::open(
+                &directory.path().display().to_string(),
+                StoreOptions::default(),
+            )
+            .await?;
             let alone = one_at_a_time(&store.claim("alone").await?.journal, each).await?;
-            let (together, bytes) = as_fast_as_possible(&store.claim("together").await?.journal, each).await?;
+            let (together, bytes) =
+                as_fast_as_possible(&store.claim("together").await?.journal, each).await?;
             anyhow::Ok((alone, together, bytes))
         })?;
         let mut report = Report::new("store");
@@ -41,8 +46,17 @@ impl StoreBench {
         report.note("append and wait, one at a time", alone, "appends/s");
         report.at_least("append and wait / raw", alone / raw, "ratio", 0.5);
         report.note("append without waiting", together, "appends/s");
-        report.note("bytes written per 128-byte record under load", bytes, "bytes");
-        report.at_most("bytes written / bytes given", bytes / RECORD as f64, "ratio", 1.25);
+        report.note(
+            "bytes written per 128-byte record under load",
+            bytes,
+            "bytes",
+        );
+        report.at_most(
+            "bytes written / bytes given",
+            bytes / RECORD as f64,
+            "ratio",
+            1.25,
+        );
         Ok(report)
     }
 }
@@ -83,5 +97,8 @@ async fn as_fast_as_possible(journal: &Journal, each: Duration) -> anyhow::Resul
     }
     let rate = count as f64 / started.elapsed().as_secs_f64();
     let after = journal.statistics();
-    Ok((rate, (after.bytes - before.bytes) as f64 / (after.records - before.records) as f64))
+    Ok((
+        rate,
+        (after.bytes - before.bytes) as f64 / (after.records - before.records) as f64,
+    ))
 }

@@ -22,7 +22,12 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let url = format!("{}/call/{}/{}", self.url.trim_end_matches('/'), self.object, self.method);
+        let url = format!(
+            "{}/call/{}/{}",
+            self.url.trim_end_matches('/'),
+            self.object,
+            self.method
+        );
         let reply = crate::http::request(http::Method::POST, &url, Bytes::from(self.body)).await?;
         crate::say(format_args!("{}", String::from_utf8_lossy(&reply)));
         Ok(())

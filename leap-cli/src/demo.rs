@@ -83,7 +83,10 @@ struct Summary {
 impl Demo {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let temporary = tempfile::tempdir()?;
-        let directory = self.data.clone().unwrap_or_else(|| temporary.path().to_owned());
+        let directory = self
+            .data
+            .clone()
+            .unwrap_or_else(|| temporary.path().to_owned());
         if !self.json {
             crate::say(format_args!(
                 "{} clients book trips; a service is killed every {} ms; every durable write takes {} ms more",
@@ -99,7 +102,11 @@ impl Demo {
             crate::say(format_args!("{}", table(&speculative, &durable)));
         }
         for (mode, outcome) in [("speculative", &speculative), ("durable", &durable)] {
-            ensure!(outcome.audit.is_clean(), "the {mode} run broke its promise: {:?}", outcome.audit);
+            ensure!(
+                outcome.audit.is_clean(),
+                "the {mode} run broke its promise: {:?}",
+                outcome.audit
+            );
         }
         Ok(())
     }
@@ -123,13 +130,21 @@ impl Demo {
                 progress.set_message(format!("killed {killed}"));
             }
             let booked = travellers.booked.load(Ordering::Relaxed);
-            progress.set_position(u64::try_from(ends.saturating_duration_since(Instant::now()).as_millis()).unwrap_or(0));
+            progress.set_position(
+                u64::try_from(ends.saturating_duration_since(Instant::now()).as_millis())
+                    .unwrap_or(0),
+            );
             progress.set_prefix(booked.to_string());
         }
         progress.finish_and_clear();
         let (bookings, latency_us) = travellers.finish().await?;
         let audit = travel::audit(cluster.client().await?, travel::SERVICES, &bookings).await?;
-        let outcome = Outcome { latency_us, kills: cluster.kills(), rollbacks: cluster.rollbacks().await, audit };
+        let outcome = Outcome {
+            latency_us,
+            kills: cluster.kills(),
+            rollbacks: cluster.rollbacks().await,
+            audit,
+        };
         cluster.stop().await?;
         Ok(outcome)
     }
@@ -142,7 +157,9 @@ impl Demo {
             OnOff::On => "speculating      ",
             OnOff::Off => "waiting for disk ",
         };
-        let style = ProgressStyle::with_template(&format!("{mode} {{prefix:>6}} trips {{wide_bar}} {{msg}}"));
+        let style = ProgressStyle::with_template(&format!(
+            "{mode} {{prefix:>6}} trips {{wide_bar}} {{msg}}"
+        ));
         let progress = ProgressBar::new(self.seconds * 1000);
         match style {
             Ok(style) => progress.with_style(style),
@@ -160,7 +177,10 @@ struct Travellers {
 
 impl Travellers {
     async fn start(cluster: &Cluster, clients: usize) -> anyhow::Result<Self> {
-        let (booked, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (booked, stop) = (
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
         let mut tasks = JoinSet::new();
         // The first trip shows that everything is there, and is not measured.
         book_until_told(&cluster.client().await?, "trip-0").await?;
@@ -179,7 +199,11 @@ impl Travellers {
                 Ok((bookings, latency_us))
             });
         }
-        Ok(Self { booked, stop, tasks })
+        Ok(Self {
+            booked,
+            stop,
+            tasks,
+        })
     }
 
     async fn finish(mut self) -> anyhow::Result<(Vec<Booking>, Histogram<u64>)> {
@@ -196,7 +220,9 @@ impl Travellers {
 
 /// Asks for the trip until somebody says that it is booked; asking again is harmless.
 async fn book_until_told(client: &Client, id: &str) -> anyhow::Result<Booking> {
-    let trip = Trip { traveller: id.to_owned() };
+    let trip = Trip {
+        traveller: id.to_owned(),
+    };
     let gives_up = Instant::now() + PATIENCE;
     loop {
         match travel::book(client, id, &trip).await {
@@ -205,7 +231,10 @@ async fn book_until_told(client: &Client, id: &str) -> anyhow::Result<Booking> {
                 tracing::debug!(%error, id, "asking again");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            Err(error) => return Err(error).with_context(|| format!("{id} could not be booked within {PATIENCE:?}")),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("{id} could not be booked within {PATIENCE:?}"));
+            }
         }
     }
 }
@@ -213,7 +242,11 @@ async fn book_until_told(client: &Client, id: &str) -> anyhow::Result<Booking> {
 impl Latency {
     fn of(latency_us: &Histogram<u64>) -> Self {
         let at = |quantile| latency_us.value_at_quantile(quantile) as f64 / 1000.0;
-        Self { p50_ms: at(0.50), p95_ms: at(0.95), p99_ms: at(0.99) }
+        Self {
+            p50_ms: at(0.50),
+            p95_ms: at(0.95),
+            p99_ms: at(0.99),
+        }
     }
 }
 
@@ -235,19 +268,48 @@ impl Summary {
 }
 
 fn table(speculative: &Outcome, durable: &Outcome) -> String {
-    let mut lines = vec![format!("\n{:<34} {:>14} {:>18}", "", "speculative", "speculation off")];
+    let mut lines = vec![format!(
+        "\n{:<34} {:>14} {:>18}",
+        "", "speculative", "speculation off"
+    )];
     let mut row = |name: &str, value: &dyn Fn(&Outcome) -> String| {
-        lines.push(format!("{name:<34} {:>14} {:>18}", value(speculative), value(durable)));
+        lines.push(format!(
+            "{name:<34} {:>14} {:>18}",
+            value(speculative),
+            value(durable)
+        ));
     };
-    row("trips booked", &|outcome| outcome.latency_us.len().to_string());
-    for (name, quantile) in [("latency p50", 0.50), ("latency p95", 0.95), ("latency p99", 0.99)] {
-        row(name, &|outcome| format!("{:.1} ms", outcome.latency_us.value_at_quantile(quantile) as f64 / 1000.0));
+    row("trips booked", &|outcome| {
+        outcome.latency_us.len().to_string()
+    });
+    for (name, quantile) in [
+        ("latency p50", 0.50),
+        ("latency p95", 0.95),
+        ("latency p99", 0.99),
+    ] {
+        row(name, &|outcome| {
+            format!(
+                "{:.1} ms",
+                outcome.latency_us.value_at_quantile(quantile) as f64 / 1000.0
+            )
+        });
     }
     row("services killed", &|outcome| outcome.kills.to_string());
     row("rollbacks", &|outcome| outcome.rollbacks.to_string());
-    row("acknowledged bookings lost", &|outcome| outcome.audit.lost.to_string());
-    row("done twice", &|outcome| outcome.audit.duplicated.to_string());
+    row("acknowledged bookings lost", &|outcome| {
+        outcome.audit.lost.to_string()
+    });
+    row("done twice", &|outcome| {
+        outcome.audit.duplicated.to_string()
+    });
     row("half done", &|outcome| outcome.audit.incomplete.to_string());
-    row("seats conserved", &|outcome| if outcome.audit.seats_conserved { "yes" } else { "NO" }.to_owned());
+    row("seats conserved", &|outcome| {
+        if outcome.audit.seats_conserved {
+            "yes"
+        } else {
+            "NO"
+        }
+        .to_owned()
+    });
     lines.join("\n")
 }

@@ -9,11 +9,20 @@ use hyper_util::rt::TokioExecutor;
 /// Sends a request to a node and gives the body of its answer.
 pub(crate) async fn request(method: http::Method, url: &str, body: Bytes) -> anyhow::Result<Bytes> {
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let request = http::Request::builder().method(method).uri(url).body(Full::new(body))?;
-    let hint = || format!("no node answers at {url}; start one with `leap serve`, or name it with --url");
+    let request = http::Request::builder()
+        .method(method)
+        .uri(url)
+        .body(Full::new(body))?;
+    let hint =
+        || format!("no node answers at {url}; start one with `leap serve`, or name it with --url");
     let response = client.request(request).await.with_context(hint)?;
     let status = response.status();
-    let body = response.into_body().collect().await.with_context(hint)?.to_bytes();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .with_context(hint)?
+        .to_bytes();
     if status.is_success() {
         return Ok(body);
     }

@@ -67,7 +67,10 @@ fn main() -> ExitCode {
 }
 
 /// Says something to the person at the terminal.
-#[allow(clippy::print_stdout, reason = "standard output is what a command is for")]
+#[allow(
+    clippy::print_stdout,
+    reason = "standard output is what a command is for"
+)]
 fn say(text: std::fmt::Arguments<'_>) {
     println!("{text}");
 }

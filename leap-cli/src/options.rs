@@ -29,11 +29,17 @@ pub(crate) struct Persistence {
 
 impl Persistence {
     pub(crate) fn objects(&self) -> ObjectOptions {
-        ObjectOptions { speculation: self.speculation.into(), group_commit: self.group_commit }
+        ObjectOptions {
+            speculation: self.speculation.into(),
+            group_commit: self.group_commit,
+        }
     }
 
     pub(crate) fn store(&self) -> StoreOptions {
-        StoreOptions { latency: Duration::from_millis(self.storage_latency_ms), ..StoreOptions::default() }
+        StoreOptions {
+            latency: Duration::from_millis(self.storage_latency_ms),
+            ..StoreOptions::default()
+        }
     }
 }
 
@@ -60,7 +66,9 @@ fn parse_group_commit(text: &str) -> Result<GroupCommit, String> {
 /// `LEAP_LOG_FORMAT=json` how.
 pub(crate) fn start_logging() {
     let filter = EnvFilter::try_from_env("LEAP_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if std::env::var("LEAP_LOG_FORMAT").is_ok_and(|format| format == "json") {
         logs.json().init();
     } else {

@@ -46,7 +46,11 @@ impl Serve {
         if self.json {
             crate::print(&serde_json::json!({ "address": node.address(), "data": self.data }))?;
         } else {
-            crate::say(format_args!("leap node on {}, data in {}; Ctrl-C ends it", node.address(), self.data));
+            crate::say(format_args!(
+                "leap node on {}, data in {}; Ctrl-C ends it",
+                node.address(),
+                self.data
+            ));
         }
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         tokio::select! {

@@ -20,7 +20,8 @@ impl Status {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let url = format!("{}/status", self.url.trim_end_matches('/'));
         let body = crate::http::request(http::Method::GET, &url, Bytes::new()).await?;
-        let status: HostStatus = serde_json::from_slice(&body).context("the node's answer cannot be read")?;
+        let status: HostStatus =
+            serde_json::from_slice(&body).context("the node's answer cannot be read")?;
         if self.json {
             crate::print(&status)
         } else {
@@ -34,7 +35,9 @@ impl Status {
 fn render(status: &HostStatus) -> String {
     let mut lines = Vec::new();
     match status.world_line {
-        Some(world_line) => lines.push(format!("world-line {world_line} ({world_line} rollback decisions so far)")),
+        Some(world_line) => lines.push(format!(
+            "world-line {world_line} ({world_line} rollback decisions so far)"
+        )),
         None => lines.push("the coordinator has not been met yet".to_owned()),
     }
     lines.push(format!(
@@ -44,17 +47,31 @@ fn render(status: &HostStatus) -> String {
     for object in &status.objects {
         lines.push(format!(
             "{:<24} {:>4} {:<10} {:>9} {:>9} {:>9} {:>9}",
-            object.name, object.incarnation, object.phase, object.open, object.durable, object.committed,
+            object.name,
+            object.incarnation,
+            object.phase,
+            object.open,
+            object.durable,
+            object.committed,
             object.in_flight
         ));
         for (holder, version) in &object.waits_for {
-            lines.push(format!("{:<24} waits for {holder} at version {version}", ""));
+            lines.push(format!(
+                "{:<24} waits for {holder} at version {version}",
+                ""
+            ));
         }
     }
     if let Some(cluster) = &status.coordinator {
-        lines.push(format!("\n{:<24} {:>4} {:>9}  {}", "CLUSTER", "LIFE", "COMMITTED", "ADDRESS"));
+        lines.push(format!(
+            "\n{:<24} {:>4} {:>9}  {}",
+            "CLUSTER", "LIFE", "COMMITTED", "ADDRESS"
+        ));
         for (name, member) in &cluster.members {
-            lines.push(format!("{name:<24} {:>4} {:>9}  {}", member.incarnation, member.committed, member.address));
+            lines.push(format!(
+                "{name:<24} {:>4} {:>9}  {}",
+                member.incarnation, member.committed, member.address
+            ));
         }
         lines.push(String::new());
         lines.push(boundary(cluster));
@@ -64,7 +81,10 @@ fn render(status: &HostStatus) -> String {
 
 fn boundary(cluster: &leap::ClusterStatus) -> String {
     if !cluster.waiting_for.is_empty() {
-        return format!("repairing a failure; waiting for {}", cluster.waiting_for.join(", "));
+        return format!(
+            "repairing a failure; waiting for {}",
+            cluster.waiting_for.join(", ")
+        );
     }
     if !cluster.boundary_is_known {
         return "the boundary is not known yet".to_owned();
@@ -73,10 +93,16 @@ fn boundary(cluster: &leap::ClusterStatus) -> String {
         0 => "the boundary has caught up: everything durable is committed".to_owned(),
         lag => {
             let holders = cluster.held_back_by.iter().map(|holder| {
-                format!("{} (version {}, awaited by {})", holder.name, holder.version, holder.waiting)
+                format!(
+                    "{} (version {}, awaited by {})",
+                    holder.name, holder.version, holder.waiting
+                )
             });
             let holders: Vec<_> = holders.collect();
-            format!("the boundary lags by {lag} durable versions, held back by {}", holders.join(", "))
+            format!(
+                "the boundary lags by {lag} durable versions, held back by {}",
+                holders.join(", ")
+            )
         }
     }
 }

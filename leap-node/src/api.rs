@@ -38,7 +38,10 @@ impl Api {
     }
 
     fn host(&self) -> Result<Host, ApiError> {
-        self.host.get().and_then(WeakHost::upgrade).ok_or(ApiError::NotServing)
+        self.host
+            .get()
+            .and_then(WeakHost::upgrade)
+            .ok_or(ApiError::NotServing)
     }
 }
 
@@ -74,18 +77,27 @@ struct ErrorBody {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, error, hint) = match &self {
-            Self::NotServing | Self::Call(CallError::Unavailable { .. } | CallError::Unreachable { .. }) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "try again in a moment")
-            }
-            Self::Call(CallError::NoSuchObject { .. }) => {
-                (StatusCode::NOT_FOUND, "no_such_object", "GET /status lists the objects")
-            }
-            Self::Call(CallError::NoSuchMethod { .. }) => {
-                (StatusCode::NOT_FOUND, "no_such_method", "see the service's documentation for its handlers")
-            }
-            Self::Call(CallError::BadRequest { .. }) => {
-                (StatusCode::BAD_REQUEST, "bad_request", "the body is the handler's argument as JSON")
-            }
+            Self::NotServing
+            | Self::Call(CallError::Unavailable { .. } | CallError::Unreachable { .. }) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "try again in a moment",
+            ),
+            Self::Call(CallError::NoSuchObject { .. }) => (
+                StatusCode::NOT_FOUND,
+                "no_such_object",
+                "GET /status lists the objects",
+            ),
+            Self::Call(CallError::NoSuchMethod { .. }) => (
+                StatusCode::NOT_FOUND,
+                "no_such_method",
+                "see the service's documentation for its handlers",
+            ),
+            Self::Call(CallError::BadRequest { .. }) => (
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                "the body is the handler's argument as JSON",
+            ),
             Self::Call(CallError::InDoubt { .. }) => (
                 StatusCode::BAD_GATEWAY,
                 "in_doubt",
@@ -96,13 +108,25 @@ impl IntoResponse for ApiError {
                 "timeout",
                 "it may have happened or still happen; try again with the same idempotency key",
             ),
-            Self::Call(CallError::Failed { .. }) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "failed", "the handler panicked; see the service's log")
-            }
-            Self::Call(CallError::BadReply { .. }) => {
-                (StatusCode::BAD_GATEWAY, "bad_reply", "caller and service seem to be of different releases")
-            }
+            Self::Call(CallError::Failed { .. }) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "failed",
+                "the handler panicked; see the service's log",
+            ),
+            Self::Call(CallError::BadReply { .. }) => (
+                StatusCode::BAD_GATEWAY,
+                "bad_reply",
+                "caller and service seem to be of different releases",
+            ),
         };
-        (status, Json(ErrorBody { error, message: self.to_string(), hint })).into_response()
+        (
+            status,
+            Json(ErrorBody {
+                error,
+                message: self.to_string(),
+                hint,
+            }),
+        )
+            .into_response()
     }
 }

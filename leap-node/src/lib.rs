@@ -112,12 +112,20 @@ impl Node {
     ///
     /// [`NodeError`]; in particular when another node has the data directory.
     pub async fn start(options: NodeOptions) -> Result<Self, NodeError> {
-        let refuse = |source| NodeError::Data { data: options.data.clone(), source };
-        let store = Store::open(&options.data, options.store.clone()).await.map_err(refuse)?;
+        let refuse = |source| NodeError::Data {
+            data: options.data.clone(),
+            source,
+        };
+        let store = Store::open(&options.data, options.store.clone())
+            .await
+            .map_err(refuse)?;
         let lock = store.lock_directory().await.map_err(refuse)?;
         let api = api::Api::default();
-        let mut builder =
-            Host::builder().store(store).listen(&options.listen).defaults(options.objects).routes(api.routes());
+        let mut builder = Host::builder()
+            .store(store)
+            .listen(&options.listen)
+            .defaults(options.objects)
+            .routes(api.routes());
         if let Some(cluster) = &options.join {
             builder = builder.join(cluster);
         }
@@ -125,12 +133,20 @@ impl Node {
         api.serve(&host);
         if options.built_in {
             let refuse = |name| move |source| NodeError::Service { name, source };
-            host.supervise::<KeyValueStore>("kv", options.objects, |_| {}).await.map_err(refuse("kv"))?;
-            host.supervise::<Log>("log", options.objects, |_| {}).await.map_err(refuse("log"))?;
+            host.supervise::<KeyValueStore>("kv", options.objects, |_| {})
+                .await
+                .map_err(refuse("kv"))?;
+            host.supervise::<Log>("log", options.objects, |_| {})
+                .await
+                .map_err(refuse("log"))?;
         }
         let address = host.address().expect("the node was told to listen");
         tracing::info!(%address, data = options.data, "node started");
-        Ok(Self { host, address, _lock: lock })
+        Ok(Self {
+            host,
+            address,
+            _lock: lock,
+        })
     }
 
     /// Where it listens: `http://host:port`.

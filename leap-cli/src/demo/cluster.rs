@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use leap::Client;
 use leap_node::{Node, NodeOptions};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::options::{OnOff, Persistence};
@@ -25,6 +26,21 @@ struct Service {
     command: ServiceCommand,
 }
 
+impl Service {
+    /// Waits until the service says that it is open.
+    async fn opened(&mut self) -> anyhow::Result<()> {
+        let output = self.process.stdout.take().context("its output is piped")?;
+        let mut said = String::new();
+        BufReader::new(output).read_line(&mut said).await?;
+        ensure!(
+            !said.is_empty(),
+            "the service {} ended before it was open",
+            self.name
+        );
+        Ok(())
+    }
+}
+
 /// How a service is started, again and again.
 struct ServiceCommand {
     program: PathBuf,
@@ -34,8 +50,14 @@ struct ServiceCommand {
 impl ServiceCommand {
     fn start(&self) -> anyhow::Result<Child> {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::piped()).kill_on_drop(true);
-        command.spawn().with_context(|| format!("cannot start {}", self.program.display()))
+        command
+            .args(&self.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        command
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.program.display()))
     }
 }
 
@@ -56,10 +78,24 @@ impl Cluster {
         let mut services = Vec::new();
         for name in travel::SERVICES {
             let arguments = arguments(name, node.address(), directory, persistence);
-            let command = ServiceCommand { program: program.clone(), arguments };
-            services.push(Service { name, process: command.start()?, command });
+            let command = ServiceCommand {
+                program: program.clone(),
+                arguments,
+            };
+            services.push(Service {
+                name,
+                process: command.start()?,
+                command,
+            });
         }
-        Ok(Self { node, services, kills: 0 })
+        for service in &mut services {
+            service.opened().await?;
+        }
+        Ok(Self {
+            node,
+            services,
+            kills: 0,
+        })
     }
 
     /// A client as the outside world has it.
@@ -71,7 +107,11 @@ impl Cluster {
     pub(crate) async fn kill_one(&mut self) -> anyhow::Result<&'static str> {
         let next = self.kills % self.services.len();
         let service = &mut self.services[next];
-        service.process.kill().await.context("cannot kill a service")?;
+        service
+            .process
+            .kill()
+            .await
+            .context("cannot kill a service")?;
         service.process = service.command.start()?;
         self.kills += 1;
         Ok(service.name)
@@ -83,12 +123,21 @@ impl Cluster {
 
     /// How many rollback decisions were taken.
     pub(crate) async fn rollbacks(&self) -> u64 {
-        self.node.host().status().await.world_line.unwrap_or_default()
+        self.node
+            .host()
+            .status()
+            .await
+            .world_line
+            .unwrap_or_default()
     }
 
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         for service in &mut self.services {
-            service.process.kill().await.context("cannot stop a service")?;
+            service
+                .process
+                .kill()
+                .await
+                .context("cannot stop a service")?;
         }
         self.node.shutdown().await;
         Ok(())

@@ -28,8 +28,17 @@ impl DemoService {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let options = self.persistence.objects();
         let store = Store::open(&self.data, self.persistence.store()).await?;
-        let host = Host::builder().store(store).join(self.join).listen("127.0.0.1:0").defaults(options).start().await?;
-        travel::host_service(&host, &self.name, self.capacity, options).await?;
+        let host = Host::builder()
+            .store(store)
+            .join(self.join)
+            .listen("127.0.0.1:0")
+            .defaults(options)
+            .start()
+            .await?;
+        let opening = travel::host_service(&host, &self.name, self.capacity, options).await?;
+        if opening.done().await {
+            crate::say(format_args!("{} is open", self.name));
+        }
         // Whoever started this holds the other end, and ends with it, however it ends.
         let mut until_abandoned = Vec::new();
         tokio::io::stdin().read_to_end(&mut until_abandoned).await?;
