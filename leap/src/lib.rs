@@ -12,6 +12,7 @@
 //! | run code between actions | [`SThread`] |
 //! | give a result to the outside world | [`Output`], [`SThread::barrier`] |
 //! | bring state with its own storage | [`StateObject`] |
+//! | serve gRPC and HTTP, and call such services | [`tower`] |
 //! | test it | [`testing`] |
 //!
 //! This crate knows nothing of WebAssembly; processes are in another.
@@ -28,6 +29,7 @@ mod state_object;
 mod status;
 mod sthread;
 pub mod testing;
+pub mod tower;
 mod transport;
 
 pub use bytes::Bytes;
@@ -36,7 +38,8 @@ pub use coordinator::CoordinatorError;
 pub use host::{Host, HostBuilder, HostError, ObjectOptions, WeakHost};
 pub use journaled::{Action, Journaled};
 pub use leap_core::{
-    Admission, Header, Incarnation, ObjectId, RolledBack, Speculation, Version, VersionMetadata, WorldLine,
+    Admission, Header, Incarnation, ObjectId, RolledBack, Speculation, Version, VersionMetadata,
+    WorldLine,
 };
 /// # Example
 ///

@@ -1,36 +1,59 @@
-//! The Rust code for `proto/leap.proto` is checked in, so that building Leap needs no protobuf
-//! compiler. This test refuses a stale copy; `BLESS=1` writes a fresh one.
+//! The Rust code for proto files is checked in, so that building Leap needs no protobuf compiler. These
+//! tests refuse a stale copy; `BLESS=1` writes a fresh one.
 
 use std::{fs, path::Path};
 
-const GENERATED: &str = "src/transport/generated/leap.v1.rs";
+/// A proto file, and where the code for it is; both below this crate.
+struct Generated {
+    folder: &'static str,
+    proto: &'static str,
+    code: &'static str,
+}
 
 #[test]
-fn checked_in_code_is_what_the_proto_file_generates() {
+fn the_network_interface_is_fresh() {
+    check(&Generated {
+        folder: "proto",
+        proto: "leap.proto",
+        code: "src/transport/generated/leap.v1.rs",
+    });
+}
+
+#[test]
+fn the_service_that_tests_call_is_fresh() {
+    check(&Generated {
+        folder: "tests/tower",
+        proto: "counter.proto",
+        code: "tests/tower/generated/counter.v1.rs",
+    });
+}
+
+fn check(generated: &Generated) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let fresh = generate(root);
-    let checked_in = root.join(GENERATED);
+    let code = root.join(generated.code);
+    let fresh = generate(generated, root);
     if std::env::var_os("BLESS").is_some() {
-        fs::write(&checked_in, &fresh).expect("the generated file is writable");
+        fs::write(&code, &fresh).expect("the generated file is writable");
     }
-    let found = fs::read_to_string(&checked_in).unwrap_or_default();
+    let found = fs::read_to_string(&code).unwrap_or_default();
     assert!(
         found == fresh,
-        "{GENERATED} is stale: run BLESS=1 cargo test -p leap --test codegen"
+        "{} is stale: run BLESS=1 cargo test -p leap --test codegen",
+        generated.code
     );
 }
 
-fn generate(root: &Path) -> String {
-    let proto = root.join("proto");
-    let descriptors =
-        protox::compile(["leap.proto"], [&proto]).expect("proto/leap.proto is a valid proto file");
+fn generate(generated: &Generated, root: &Path) -> String {
+    let descriptors = protox::compile([generated.proto], [root.join(generated.folder)])
+        .expect("the file is a valid proto file");
     let out = tempfile::tempdir().expect("there is room for a temporary directory");
     tonic_prost_build::configure()
-        // No `LeapClient::connect`: it would need tonic's own transport in every build.
+        // No `connect` of the client: it would need tonic's own transport in every build.
         .build_transport(false)
         .bytes(".")
         .out_dir(out.path())
         .compile_fds(descriptors)
         .expect("the descriptors of a valid proto file generate code");
-    fs::read_to_string(out.path().join("leap.v1.rs")).expect("one file per proto package")
+    let name = Path::new(generated.code).file_name().expect("it is a file");
+    fs::read_to_string(out.path().join(name)).expect("one file per proto package")
 }

@@ -1,0 +1,166 @@
+//! The layer for services.
+
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::response::IntoResponse as _;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use http_body::Body;
+use leap_core::{Header, RolledBack};
+use tonic::Status;
+use tower::{BoxError, Layer, Service};
+
+use super::{
+    PATIENCE,
+    body::{Gate, ReleasedBody, unreleased},
+    error::SpeculationError,
+    metadata::Manner,
+    speculative::Speculative,
+};
+use crate::{Host, WeakHost};
+
+/// Makes a tonic or axum service speak speculation; see the [module documentation](super).
+///
+/// Handlers find the request's sthread as [`Speculative`]. A request without a header is from the outside
+/// world, and what is said to it is released when it is inside the boundary (rule P8).
+///
+/// It does not keep the host alive; without the host, requests are refused with `UNAVAILABLE` or 503.
+#[derive(Clone)]
+pub struct ServerLayer {
+    host: WeakHost,
+    patience: Duration,
+}
+
+impl ServerLayer {
+    /// A layer for services that work with objects of `host`.
+    pub fn new(host: &Host) -> Self {
+        let host = host.downgrade();
+        Self {
+            host,
+            patience: PATIENCE,
+        }
+    }
+
+    /// How long a request that is ahead of what the host knows may wait for it; 10 s unless set.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// An sthread that has consumed the request's header.
+    async fn admit(&self, header: Option<&Header>) -> Result<Speculative, SpeculationError> {
+        let admitted = async {
+            let Some(host) = self.host.upgrade() else {
+                return Err(SpeculationError::Stopped(crate::Stopped::HostGone));
+            };
+            let mut sthread = host.sthread().await;
+            if let Some(header) = header {
+                sthread.receive(header).await?;
+            }
+            Ok(Speculative::new(sthread))
+        };
+        let not_ready = SpeculationError::NotReady {
+            waited: self.patience,
+        };
+        tokio::time::timeout(self.patience, admitted)
+            .await
+            .unwrap_or(Err(not_ready))
+    }
+}
+
+impl<S> Layer<S> for ServerLayer {
+    type Service = ServerService<S>;
+
+    fn layer(&self, inner: S) -> ServerService<S> {
+        let layer = self.clone();
+        ServerService { inner, layer }
+    }
+}
+
+/// What [`ServerLayer`] makes of a service.
+#[derive(Clone)]
+pub struct ServerService<S> {
+    inner: S,
+    layer: ServerLayer,
+}
+
+impl<S, Q, B> Service<Request<Q>> for ServerService<S>
+where
+    S: Service<Request<Q>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    Q: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ReleasedBody<B>>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        // The clone may not be ready; what was made ready must be what is called.
+        let clone = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(serve(self.layer.clone(), inner, request))
+    }
+}
+
+async fn serve<S, Q, B>(
+    layer: ServerLayer,
+    mut inner: S,
+    mut request: Request<Q>,
+) -> Result<Response<ReleasedBody<B>>, S::Error>
+where
+    S: Service<Request<Q>, Response = Response<B>>,
+{
+    let manner = Manner::of(request.headers());
+    let header = match manner.extract(request.headers()) {
+        Ok(header) => header,
+        Err(error) => return Ok(refuse(manner, error)),
+    };
+    let speculative = match layer.admit(header.as_ref()).await {
+        Ok(speculative) => speculative,
+        Err(error) => return Ok(refuse(manner, error)),
+    };
+    request.extensions_mut().insert(speculative.clone());
+    let response = speculative.scope(inner.call(request)).await?;
+    let is_outside = header.is_none();
+    Ok(match tell(&speculative, is_outside).await {
+        Ok(told) => release(response, Gate::new(speculative, told, manner, is_outside)),
+        Err(rolled_back) => refuse(manner, unreleased(is_outside, rolled_back)),
+    })
+}
+
+/// What the caller may be told now, and that it depends on it.
+async fn tell(speculative: &Speculative, is_outside: bool) -> Result<Header, RolledBack> {
+    if !is_outside {
+        return speculative.portable_header().await;
+    }
+    // Rule P8: not even that there is an answer.
+    speculative.barrier().await?;
+    Ok(Header::default())
+}
+
+fn release<B>(mut response: Response<B>, gate: Gate) -> Response<ReleasedBody<B>> {
+    gate.tell(response.headers_mut());
+    response.map(|body| ReleasedBody::new(body, gate))
+}
+
+fn refuse<B>(manner: Manner, error: SpeculationError) -> Response<ReleasedBody<B>> {
+    tracing::debug!(%error, "a request is refused");
+    match manner {
+        Manner::Grpc => Status::from(error).into_http(),
+        Manner::Plain => {
+            let text = error.to_string();
+            error.into_response().map(|_| ReleasedBody::refusal(text))
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The sthread of a request, shared by all who work on it.
+
+use std::{future::Future, sync::Arc};
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use leap_core::{Header, RolledBack};
+use tokio::sync::Mutex;
+use tonic::Status;
+
+use super::{error::SpeculationError, metadata};
+use crate::{
+    Action, ActionContext, Journaled, Object, ReceiveError, SThread, Service, StateObject,
+};
+
+tokio::task_local! {
+    static CURRENT: Speculative;
+}
+
+/// An sthread (rule P15) that several parts of a program work with: clones are the same sthread.
+///
+/// [`ServerLayer`](super::ServerLayer) makes one for each request. Handlers get it as an axum extractor,
+/// by [`Speculative::of`] from a tonic request, or from the task they run in by
+/// [`Speculative::current`]. Whatever a response tells must have been learned through it: from actions by
+/// [`Speculative::act`] and [`Speculative::read`], from other services through a
+/// [`ClientLayer`](super::ClientLayer).
+#[derive(Clone, Debug)]
+pub struct Speculative {
+    sthread: Arc<Mutex<SThread>>,
+}
+
+impl Speculative {
+    /// Shares `sthread`.
+    pub fn new(sthread: SThread) -> Self {
+        let sthread = Arc::new(Mutex::new(sthread));
+        Self { sthread }
+    }
+
+    /// The one that the running task works with, if any. A task that is spawned does not inherit it:
+    /// see [`Speculative::scope`].
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Self::clone).ok()
+    }
+
+    /// The one of a tonic request.
+    ///
+    /// # Errors
+    ///
+    /// `INTERNAL` if the service has no [`ServerLayer`](super::ServerLayer).
+    pub fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
+        let found = request.extensions().get::<Self>().cloned();
+        found.ok_or_else(|| Status::internal(NO_LAYER))
+    }
+
+    /// Runs `future` with this as its [`Speculative::current`].
+    pub async fn scope<F: Future>(&self, future: F) -> F::Output {
+        CURRENT.scope(self.clone(), future).await
+    }
+
+    /// As [`Speculative::scope`], for something that does not wait.
+    pub(super) fn sync_scope<R>(&self, run: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(self.clone(), run)
+    }
+
+    /// The sthread as it is now; it and this go separate ways from here.
+    pub async fn sthread(&self) -> SThread {
+        self.sthread.lock().await.clone()
+    }
+
+    /// What must go along with every message; see [`SThread::header`].
+    ///
+    /// # Errors
+    ///
+    /// [`RolledBack`] if something it has seen is lost; it is over then.
+    pub async fn header(&self) -> Result<Header, RolledBack> {
+        self.sthread.lock().await.header()
+    }
+
+    /// Consumes a message with `header`; see [`SThread::receive`].
+    ///
+    /// # Errors
+    ///
+    /// As [`SThread::receive`].
+    pub async fn receive(&self, header: &Header) -> Result<(), ReceiveError> {
+        self.sthread.lock().await.receive(header).await
+    }
+
+    /// Waits until all it has seen so far is inside the boundary (rule P8). Others go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`RolledBack`] if something it has seen is lost.
+    pub async fn barrier(&self) -> Result<(), RolledBack> {
+        self.sthread().await.barrier().await?;
+        self.header().await.map(drop)
+    }
+
+    /// Runs an action of `object` that consumes what this has seen, and then sees the action. Waits for
+    /// whatever must come first.
+    ///
+    /// # Errors
+    ///
+    /// [`SpeculationError::RolledBack`] if what this has seen, or the action itself, is lost;
+    /// [`SpeculationError::Stopped`] if the object has stopped.
+    pub async fn act<S: StateObject, R>(
+        &self,
+        object: &Object<S>,
+        act: impl FnOnce(&S, &ActionContext<'_>) -> R,
+    ) -> Result<R, SpeculationError> {
+        let mut act = Some(act);
+        loop {
+            let header = self.header().await?;
+            let acted = object.receive(&header, |state, context| {
+                let act = act.take().expect("an action runs once");
+                (act(state, context), context.detach())
+            });
+            match acted.await {
+                Ok((result, seen)) => return self.see(seen).await.map(|()| result),
+                // A decision came in between: the next header is of the new world-line, or lost.
+                Err(ReceiveError::WorldLineOver { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// As [`Speculative::act`], for an object that keeps a journal.
+    ///
+    /// # Errors
+    ///
+    /// As [`Speculative::act`].
+    pub async fn change<S: Service, R>(
+        &self,
+        object: &Object<Journaled<S>>,
+        change: impl FnOnce(&mut Action<'_, S>) -> R,
+    ) -> Result<R, SpeculationError> {
+        self.act(object, |state, context| state.change(context, change))
+            .await
+    }
+
+    /// Looks at `object` in an action that changes nothing, and sees what that depends on. The object does
+    /// not come to depend on this.
+    ///
+    /// # Errors
+    ///
+    /// As [`Speculative::act`].
+    pub async fn read<S: StateObject, R>(
+        &self,
+        object: &Object<S>,
+        read: impl FnOnce(&S) -> R,
+    ) -> Result<R, SpeculationError> {
+        let (result, seen) = object.read(read).await.map_err(ReceiveError::from)?;
+        self.see(seen).await.map(|()| result)
+    }
+
+    /// Takes in all that `other`, an sthread of this process, has seen.
+    async fn see(&self, mut other: SThread) -> Result<(), SpeculationError> {
+        loop {
+            let header = other.header()?;
+            match self.receive(&header).await {
+                // A decision came in between: the next header is of the new world-line, or lost.
+                Err(ReceiveError::WorldLineOver { .. }) => {}
+                received => return Ok(received?),
+            }
+        }
+    }
+
+    /// The header that goes with a message over HTTP, where there is not room for any: if this has seen
+    /// too much, waits until that is inside the boundary.
+    pub(super) async fn portable_header(&self) -> Result<Header, RolledBack> {
+        let header = self.header().await?;
+        if metadata::fits(&header) {
+            return Ok(header);
+        }
+        self.barrier().await?;
+        self.header().await
+    }
+
+    /// Whether whoever has been told of `told` may be told more; nothing if that cannot be said just now.
+    pub(super) fn is_covered_by(&self, told: &Header) -> Option<bool> {
+        let mut sthread = self.sthread.try_lock().ok()?;
+        sthread.header().ok().map(|header| covers(told, &header))
+    }
+
+    /// Waits until whoever has been told of `told` may be told more: until all that this has seen so far
+    /// is among it, or inside the boundary (rule P8).
+    pub(super) async fn release(&self, told: &Header) -> Result<(), RolledBack> {
+        let header = self.header().await?;
+        if covers(told, &header) {
+            return Ok(());
+        }
+        self.barrier().await
+    }
+}
+
+/// Whether everything in `header` is in `told`. Both may be of different world-lines: a version that
+/// survives a rollback keeps its number.
+fn covers(told: &Header, header: &Header) -> bool {
+    let mut seen = header.dependencies.iter();
+    seen.all(|(object, version)| told.dependencies.version_of(object) >= Some(version))
+}
+
+const NO_LAYER: &str = "the service has no leap::tower::ServerLayer";
+
+/// Rejects with 500 when the routes have no [`ServerLayer`](super::ServerLayer).
+impl<S: Sync> FromRequestParts<S> for Speculative {
+    type Rejection = (http::StatusCode, &'static str);
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let found = parts.extensions.get::<Self>().cloned();
+        found.ok_or((http::StatusCode::INTERNAL_SERVER_ERROR, NO_LAYER))
+    }
+}
