@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use leap_core::coordinator::LinkId;
 use leap_core::{
-    Coordinator, CoordinatorEffect, CoordinatorInput, Incarnation, LogRecord, ObjectId, ToParticipant, Version, WorldLine,
+    Coordinator, CoordinatorEffect, CoordinatorInput, Incarnation, LogRecord, ObjectId,
+    ToParticipant, Version, WorldLine,
 };
 use leap_store::{Journal, Store};
 use tokio::sync::{mpsc, oneshot};
@@ -48,8 +49,15 @@ pub(crate) struct CoordinatorStatus {
 }
 
 enum Event {
-    Connected { link: LinkId, sender: FrameSender, known: Option<WorldLine> },
-    Frame { link: LinkId, frame: Frame },
+    Connected {
+        link: LinkId,
+        sender: FrameSender,
+        known: Option<WorldLine>,
+    },
+    Frame {
+        link: LinkId,
+        frame: Frame,
+    },
     Closed(LinkId),
     Logged(Result<(), leap_store::JournalError>),
     Status(oneshot::Sender<CoordinatorStatus>),
@@ -71,7 +79,10 @@ pub(crate) async fn start(
     let mut next_number = 1;
     for record in claim.recovered.records {
         let number = record.version;
-        records.push(LogRecord::decode(&record.payload).map_err(|source| CoordinatorError::Log { number, source })?);
+        records.push(
+            LogRecord::decode(&record.payload)
+                .map_err(|source| CoordinatorError::Log { number, source })?,
+        );
         next_number = number + 1;
     }
     let (inbox, events) = mpsc::unbounded_channel();
@@ -84,16 +95,34 @@ pub(crate) async fn start(
         homes: HashMap::new(),
         directory: BTreeMap::new(),
     };
-    Ok((CoordinatorHandle { inbox, next_link: std::sync::Arc::default() }, driver.run(events)))
+    Ok((
+        CoordinatorHandle {
+            inbox,
+            next_link: std::sync::Arc::default(),
+        },
+        driver.run(events),
+    ))
 }
 
 impl CoordinatorHandle {
     /// Serves a participant's connection, whose greeting has been read, to its end.
     /// `frames` are those that came right after the greeting.
-    pub(crate) async fn serve(&self, mut connection: Connection, known: Option<WorldLine>, mut frames: Vec<Frame>) {
-        let link = LinkId(self.next_link.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    pub(crate) async fn serve(
+        &self,
+        mut connection: Connection,
+        known: Option<WorldLine>,
+        mut frames: Vec<Frame>,
+    ) {
+        let link = LinkId(
+            self.next_link
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+        );
         let sender = connection.outgoing.clone();
-        self.tell(Event::Connected { link, sender, known });
+        self.tell(Event::Connected {
+            link,
+            sender,
+            known,
+        });
         loop {
             for frame in frames.drain(..) {
                 self.tell(Event::Frame { link, frame });
@@ -145,10 +174,17 @@ impl Driver {
 
     fn handle(&mut self, event: Event) -> Result<(), leap_store::JournalError> {
         match event {
-            Event::Connected { link, sender, known } => {
+            Event::Connected {
+                link,
+                sender,
+                known,
+            } => {
                 sender.send(Frame::Announce(self.directory.values().cloned().collect()));
                 self.links.insert(link, sender);
-                self.core.handle(CoordinatorInput::Subscribe { link, world_line: known });
+                self.core.handle(CoordinatorInput::Subscribe {
+                    link,
+                    world_line: known,
+                });
             }
             Event::Frame { link, frame } => self.handle_frame(link, frame),
             Event::Closed(link) => {
@@ -184,13 +220,17 @@ impl Driver {
             let known = self.directory.get(&entry.object);
             if known.is_some_and(|known| known.name != entry.name) {
                 tracing::error!(object = %entry.object, name = entry.name, "two names have the same object id");
-            } else if known.is_none_or(|known| known.incarnation <= entry.incarnation && *known != entry) {
+            } else if known
+                .is_none_or(|known| known.incarnation <= entry.incarnation && *known != entry)
+            {
                 self.directory.insert(entry.object, entry.clone());
                 news.push(entry);
             }
         }
         if !news.is_empty() {
-            self.links.values().for_each(|link| link.send(Frame::Announce(news.clone())));
+            self.links
+                .values()
+                .for_each(|link| link.send(Frame::Announce(news.clone())));
         }
     }
 
@@ -206,7 +246,10 @@ impl Driver {
                 }
                 CoordinatorEffect::Broadcast(message) => {
                     for link in self.links.values() {
-                        link.send(Frame::FromCoordinator { to: None, message: message.clone() });
+                        link.send(Frame::FromCoordinator {
+                            to: None,
+                            message: message.clone(),
+                        });
                     }
                 }
             }
@@ -226,10 +269,11 @@ impl Driver {
         let inbox = self.inbox.clone();
         let number = self.next_number;
         self.next_number += 1;
-        self.journal.append_then(number, record.encode().into(), move |result| {
-            // The coordinator may have ended meanwhile.
-            let _ = inbox.send(Event::Logged(result));
-        });
+        self.journal
+            .append_then(number, record.encode().into(), move |result| {
+                // The coordinator may have ended meanwhile.
+                let _ = inbox.send(Event::Logged(result));
+            });
     }
 
     fn status(&self) -> CoordinatorStatus {

@@ -125,7 +125,11 @@ impl HostBuilder {
         };
         let network = self.network.unwrap_or_else(Network::grpc);
         let id = HostId(RandomState::new().hash_one(std::process::id()));
-        let links = Arc::new(Links::new(id, network.clone(), tokio::runtime::Handle::current()));
+        let links = Arc::new(Links::new(
+            id,
+            network.clone(),
+            tokio::runtime::Handle::current(),
+        ));
         let inner = Arc::new(Inner {
             id,
             store,
@@ -144,9 +148,15 @@ impl HostBuilder {
         };
         inner.start_coordination(self.cluster, network).await?;
         if let Some(listener) = listener {
-            inner.spawn(accept(listener, inner.links.clone(), inner.coordinator.lock().clone()));
+            inner.spawn(accept(
+                listener,
+                inner.links.clone(),
+                inner.coordinator.lock().clone(),
+            ));
         }
-        Ok(Host { alive: Arc::new(Alive(inner)) })
+        Ok(Host {
+            alive: Arc::new(Alive(inner)),
+        })
     }
 }
 
@@ -243,7 +253,9 @@ impl<S: StateObject> Hosted for Quiet<S> {
         _body: Bytes,
         _idempotency_key: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Bytes, CallError>> {
-        let error = CallError::NoSuchMethod { method: method.to_owned() };
+        let error = CallError::NoSuchMethod {
+            method: method.to_owned(),
+        };
         Box::pin(std::future::ready(Err(error)))
     }
 }
@@ -277,9 +289,12 @@ impl Host {
         for object in &objects {
             object.protocol().tell(Event::Leave);
         }
-        let left = futures::future::join_all(objects.iter().map(|object| object.protocol().stopped()));
+        let left =
+            futures::future::join_all(objects.iter().map(|object| object.protocol().stopped()));
         if tokio::time::timeout(patience, left).await.is_err() {
-            tracing::warn!("not everything could leave in time; it will be recovered at the next start");
+            tracing::warn!(
+                "not everything could leave in time; it will be recovered at the next start"
+            );
         }
         self.inner().kill();
     }
@@ -317,7 +332,9 @@ impl Host {
         options: ObjectOptions,
     ) -> Result<Object<Journaled<S>>, StateError> {
         let state = Journaled::<S>::open(&self.inner().store, name).await?;
-        let object = self.inner().host(name, state, options, |object| Arc::new(object))?;
+        let object = self
+            .inner()
+            .host(name, state, options, |object| Arc::new(object))?;
         Ok(object)
     }
 
@@ -332,7 +349,8 @@ impl Host {
         state: S,
         options: ObjectOptions,
     ) -> Result<Object<S>, StateError> {
-        self.inner().host(name, state, options, |object| Arc::new(Quiet(object)))
+        self.inner()
+            .host(name, state, options, |object| Arc::new(Quiet(object)))
     }
 
     /// Hosts the service `S` under `name` for as long as the host lives: whenever it stops because
@@ -354,7 +372,8 @@ impl Host {
         self.inner().spawn(async move {
             loop {
                 let why = object.stopped().await;
-                let is_over = matches!(why, Stopped::Refused(_) | Stopped::Left | Stopped::HostGone);
+                let is_over =
+                    matches!(why, Stopped::Refused(_) | Stopped::Left | Stopped::HostGone);
                 // Storage may know of a newer life before the coordinator tells.
                 if is_over || object.state().is_fenced() {
                     return;
@@ -365,7 +384,9 @@ impl Host {
                     let Some(inner) = inner.upgrade() else { return };
                     match Self::add_to::<S>(&inner, &name, options).await {
                         Ok(object) => break object,
-                        Err(error) => tracing::warn!(object = name, %error, "cannot be brought back yet"),
+                        Err(error) => {
+                            tracing::warn!(object = name, %error, "cannot be brought back yet")
+                        }
                     }
                 };
                 started(object.clone());
@@ -405,7 +426,10 @@ impl Host {
     /// What the objects of this host have done and is not inside the boundary yet, in words.
     pub(crate) fn unsettled(&self) -> Vec<String> {
         let objects = self.inner().objects.read();
-        objects.values().filter_map(|object| object.protocol().unsettled()).collect()
+        objects
+            .values()
+            .filter_map(|object| object.protocol().unsettled())
+            .collect()
     }
 
     /// How this host and its objects are.
@@ -422,13 +446,19 @@ impl Inner {
         routes: axum::Router,
     ) -> Result<Listener, TransportError> {
         let calls = calls::handler(Arc::downgrade(self));
-        let listener = network.listen_with(address, Services { calls, routes }).await?;
+        let listener = network
+            .listen_with(address, Services { calls, routes })
+            .await?;
         *self.address.lock() = Some(listener.address().to_owned());
         Ok(listener)
     }
 
     /// Connects to the coordinator, near or far, for as long as the host lives.
-    async fn start_coordination(self: &Arc<Self>, cluster: Option<String>, network: Network) -> Result<(), HostError> {
+    async fn start_coordination(
+        self: &Arc<Self>,
+        cluster: Option<String>,
+        network: Network,
+    ) -> Result<(), HostError> {
         let Some(url) = cluster else {
             let (handle, task) = coordinator::start(&self.store).await?;
             self.spawn(task);
@@ -453,23 +483,49 @@ impl Inner {
         let id = ObjectId::from_name(name);
         let stored = state.versions();
         let incarnation = state.incarnation();
-        let participant =
-            Participant::recover(id, incarnation, options.speculation, stored.checkpoint, stored.later);
+        let participant = Participant::recover(
+            id,
+            incarnation,
+            options.speculation,
+            stored.checkpoint,
+            stored.later,
+        );
         let participant = participant.map_err(StateError::new)?;
         let (inbox, events) = mpsc::unbounded_channel();
-        let protocol =
-            Protocol::new(name, participant, inbox.clone(), self.links.clone(), self.observation.clone());
+        let protocol = Protocol::new(
+            name,
+            participant,
+            inbox.clone(),
+            self.links.clone(),
+            self.observation.clone(),
+        );
         let shared = Arc::new(Shared { protocol, state });
         let object = Object::new(shared.clone());
         let hosted = wrap(object.clone());
         if let Some(previous) = self.objects.write().insert(id, hosted) {
             // What the coordinator says about the object no longer reaches it.
             let fenced = Refusal::Fenced { by: incarnation };
-            previous.protocol().tell(Event::Stop(Stopped::Refused(fenced)));
+            previous
+                .protocol()
+                .tell(Event::Stop(Stopped::Refused(fenced)));
         }
-        self.spawn(drive(shared, events, SealPolicy::new(options.group_commit), self.links.clone(), inbox.clone()));
+        self.spawn(drive(
+            shared,
+            events,
+            SealPolicy::new(options.group_commit),
+            self.links.clone(),
+            inbox.clone(),
+        ));
         let address = self.address.lock().clone().unwrap_or_default();
-        self.links.add_local(DirectoryEntry { object: id, name: name.to_owned(), address, incarnation }, inbox);
+        self.links.add_local(
+            DirectoryEntry {
+                object: id,
+                name: name.to_owned(),
+                address,
+                incarnation,
+            },
+            inbox,
+        );
         Ok(object)
     }
 
@@ -491,10 +547,18 @@ impl Inner {
             Some(coordinator) => coordinator.status().await,
             None => None,
         };
-        let names: HashMap<_, _> =
-            self.links.directory().into_iter().map(|entry| (entry.object, entry.name)).collect();
-        let mut objects: Vec<_> =
-            self.objects.read().values().map(|object| ObjectStatus::of(object.protocol(), &names)).collect();
+        let names: HashMap<_, _> = self
+            .links
+            .directory()
+            .into_iter()
+            .map(|entry| (entry.object, entry.name))
+            .collect();
+        let mut objects: Vec<_> = self
+            .objects
+            .read()
+            .values()
+            .map(|object| ObjectStatus::of(object.protocol(), &names))
+            .collect();
         objects.sort_by(|a, b| a.name.cmp(&b.name));
         HostStatus::new(self.observation.known(), objects, coordinator)
     }
@@ -523,7 +587,9 @@ async fn drive<S: StateObject>(
     let mut task = JoinSet::new();
     task.spawn(object::run(shared.clone(), events, policy));
     if let Some(Err(error)) = task.join_next().await {
-        shared.protocol.stop(Stopped::Failed { reason: error.to_string() });
+        shared.protocol.stop(Stopped::Failed {
+            reason: error.to_string(),
+        });
     }
     links.remove_local(shared.protocol.id, &inbox);
 }
@@ -537,7 +603,11 @@ async fn accept(mut listener: Listener, links: Arc<Links>, coordinator: Option<C
     }
 }
 
-async fn serve(mut connection: Connection, links: Arc<Links>, coordinator: Option<CoordinatorHandle>) {
+async fn serve(
+    mut connection: Connection,
+    links: Arc<Links>,
+    coordinator: Option<CoordinatorHandle>,
+) {
     let mut frames = Vec::new();
     if connection.incoming.recv_many(&mut frames).await == 0 {
         return;
@@ -545,15 +615,39 @@ async fn serve(mut connection: Connection, links: Arc<Links>, coordinator: Optio
     let mut frames_left = frames.into_iter();
     match (frames_left.next(), coordinator) {
         (Some(Frame::Hello { protocol, purpose }), _) if protocol != PROTOCOL => {
-            tracing::warn!(protocol, ?purpose, "refused a process that speaks another protocol version");
+            tracing::warn!(
+                protocol,
+                ?purpose,
+                "refused a process that speaks another protocol version"
+            );
         }
-        (Some(Frame::Hello { purpose: Purpose::Participant { known, .. }, .. }), Some(coordinator)) => {
-            coordinator.serve(connection, known, frames_left.collect()).await;
+        (
+            Some(Frame::Hello {
+                purpose: Purpose::Participant { known, .. },
+                ..
+            }),
+            Some(coordinator),
+        ) => {
+            coordinator
+                .serve(connection, known, frames_left.collect())
+                .await;
         }
-        (Some(Frame::Hello { purpose: Purpose::Participant { .. }, .. }), None) => {
+        (
+            Some(Frame::Hello {
+                purpose: Purpose::Participant { .. },
+                ..
+            }),
+            None,
+        ) => {
             tracing::warn!("refused a participant: the coordinator is elsewhere");
         }
-        (Some(Frame::Hello { purpose: Purpose::Peer { .. }, .. }), _) => {
+        (
+            Some(Frame::Hello {
+                purpose: Purpose::Peer { .. },
+                ..
+            }),
+            _,
+        ) => {
             let mut frames: Vec<_> = frames_left.collect();
             loop {
                 for frame in frames.drain(..) {
@@ -581,9 +675,17 @@ async fn coordinate(inner: Arc<Inner>, network: Network, address: String) {
         match network.connect(&address).await {
             Ok(connection) => {
                 pause = Pause::default();
-                let purpose = Purpose::Participant { host: id, known: observation.known() };
-                connection.outgoing.send(Frame::Hello { protocol: PROTOCOL, purpose });
-                let Some(entries) = weak.upgrade().map(|inner| inner.entries()) else { return };
+                let purpose = Purpose::Participant {
+                    host: id,
+                    known: observation.known(),
+                };
+                connection.outgoing.send(Frame::Hello {
+                    protocol: PROTOCOL,
+                    purpose,
+                });
+                let Some(entries) = weak.upgrade().map(|inner| inner.entries()) else {
+                    return;
+                };
                 links.coordinator_is_up(connection.outgoing.clone(), entries);
                 listen_to_coordinator(connection, &links, &observation).await;
                 links.coordinator_is_down();
@@ -594,7 +696,11 @@ async fn coordinate(inner: Arc<Inner>, network: Network, address: String) {
     }
 }
 
-async fn listen_to_coordinator(mut connection: Connection, links: &Links, observation: &Observation) {
+async fn listen_to_coordinator(
+    mut connection: Connection,
+    links: &Links,
+    observation: &Observation,
+) {
     let mut frames = Vec::new();
     while connection.incoming.recv_many(&mut frames).await > 0 {
         for frame in frames.drain(..) {
@@ -604,7 +710,10 @@ async fn listen_to_coordinator(mut connection: Connection, links: &Links, observ
                     observation.handle(&message);
                     links.tell_all_local(|| Event::Coordinator(message.clone()));
                 }
-                Frame::FromCoordinator { to: Some((object, _)), message } => {
+                Frame::FromCoordinator {
+                    to: Some((object, _)),
+                    message,
+                } => {
                     links.tell_local(object, Event::Coordinator(message));
                 }
                 Frame::Announce(entries) => links.learn(entries),

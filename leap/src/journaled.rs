@@ -93,10 +93,24 @@ impl<M: Machine> Journaled<M> {
     }
 
     /// Runs `change` on the machine as part of the action that `context` stands for.
-    pub fn change<R>(&self, context: &ActionContext<'_>, change: impl FnOnce(&mut Action<'_, M>) -> R) -> R {
+    pub fn change<R>(
+        &self,
+        context: &ActionContext<'_>,
+        change: impl FnOnce(&mut Action<'_, M>) -> R,
+    ) -> R {
         let mut log = self.log.lock();
-        let Log { machine, replies, changes, .. } = &mut *log;
-        change(&mut Action { machine, replies, changes, context })
+        let Log {
+            machine,
+            replies,
+            changes,
+            ..
+        } = &mut *log;
+        change(&mut Action {
+            machine,
+            replies,
+            changes,
+            context,
+        })
     }
 
     /// Looks at the machine. What is seen is speculative; [`Object::read`] gives what it depends on.
@@ -159,7 +173,11 @@ impl<M: Machine> Action<'_, M> {
             return Ok(reply);
         }
         let reply = handle(self)?;
-        let recorded = RecordedReply { method: method.to_owned(), key: key.to_owned(), reply: reply.clone() };
+        let recorded = RecordedReply {
+            method: method.to_owned(),
+            key: key.to_owned(),
+            reply: reply.clone(),
+        };
         self.changes.put_u8(REPLY);
         let written = postcard::to_io(&recorded, (&mut *self.changes).writer());
         written.expect("a reply is plain data and memory takes it");
@@ -170,13 +188,24 @@ impl<M: Machine> Action<'_, M> {
     /// Calls a handler of another object, exactly once. The answer comes to
     /// [`Service::handle_reply`] with this `call`, the caller's own number for it.
     pub fn call(&self, to: ObjectId, call: u64, method: &str, body: Bytes) {
-        let request = Envelope::Request { call, method: method.to_owned(), body };
+        let request = Envelope::Request {
+            call,
+            method: method.to_owned(),
+            body,
+        };
         self.context.send(to, request.encode());
     }
 
     /// Makes another object run a handler, exactly once, without an answer.
     pub fn tell(&self, to: ObjectId, method: &str, body: Bytes) {
-        self.context.send(to, Envelope::Tell { method: method.to_owned(), body }.encode());
+        self.context.send(
+            to,
+            Envelope::Tell {
+                method: method.to_owned(),
+                body,
+            }
+            .encode(),
+        );
     }
 
     /// The action itself: version, world-line, header, sthreads, outputs.
@@ -206,20 +235,27 @@ impl<S: Service> StateObject for Journaled<S> {
 
     fn wants_checkpoint(&self) -> bool {
         let log = self.log.lock();
-        log.images.is_empty() && log.since_checkpoint + log.changes.len() >= log.checkpoint_size.max(CHECKPOINT_BYTES)
+        log.images.is_empty()
+            && log.since_checkpoint + log.changes.len() >= log.checkpoint_size.max(CHECKPOINT_BYTES)
     }
 
     fn persist(&self, metadata: VersionMetadata, done: PersistDone) {
         let version = metadata.version;
         let record = self.log.lock().seal(&metadata);
-        self.journal.append_then(version.0, record, move |result| done.done(result.map_err(StateError::new)));
+        self.journal.append_then(version.0, record, move |result| {
+            done.done(result.map_err(StateError::new))
+        });
     }
 
     async fn restore(&self, version: Version) -> Result<(), StateError> {
         if self.log.lock().is_at(version) {
             return Ok(());
         }
-        let recovered = self.journal.read(version.0).await.map_err(StateError::new)?;
+        let recovered = self
+            .journal
+            .read(version.0)
+            .await
+            .map_err(StateError::new)?;
         // Durable in order before anything later; nobody has to wait for it.
         drop(self.journal.truncate(version.0));
         let (log, _) = Log::replay(recovered)?;
@@ -259,7 +295,8 @@ impl<S: Service> Action<'_, S> {
         match envelope {
             Envelope::Request { call, method, body } => {
                 let reply = S::call(self, &method, &body);
-                self.context.send(from, Envelope::Reply { call, reply }.encode());
+                self.context
+                    .send(from, Envelope::Reply { call, reply }.encode());
             }
             Envelope::Reply { call, reply } => S::handle_reply(self, from, call, reply),
             Envelope::Tell { method, body } => {
@@ -278,8 +315,12 @@ impl<S: Service> Object<Journaled<S>> {
     /// # Errors
     ///
     /// [`Stopped`] if the object has stopped.
-    pub async fn change<R>(&self, change: impl FnOnce(&mut Action<'_, S>) -> R) -> Result<R, Stopped> {
-        self.action(|journaled, context| journaled.change(context, change)).await
+    pub async fn change<R>(
+        &self,
+        change: impl FnOnce(&mut Action<'_, S>) -> R,
+    ) -> Result<R, Stopped> {
+        self.action(|journaled, context| journaled.change(context, change))
+            .await
     }
 
     /// Looks at the machine; the sthread depends on what was seen.
@@ -298,15 +339,23 @@ impl<S: Service> Object<Journaled<S>> {
     ///
     /// [`CallError::Unavailable`] if the object has stopped, [`CallError::InDoubt`] if it stopped in the
     /// middle: its next life may or may not have the change.
-    pub async fn change_released<R>(&self, mut change: impl FnMut(&mut Action<'_, S>) -> R) -> Result<R, CallError> {
+    pub async fn change_released<R>(
+        &self,
+        mut change: impl FnMut(&mut Action<'_, S>) -> R,
+    ) -> Result<R, CallError> {
         for _ in 0..RELEASE_ATTEMPTS {
-            let done = self.change(|action| (change(action), action.output())).await;
+            let done = self
+                .change(|action| (change(action), action.output()))
+                .await;
             let (result, output) = done.map_err(|why| self.unavailable(&why))?;
             match output.await {
                 Ok(()) => return Ok(result),
                 Err(OutputLost::RolledBack(_)) => {}
                 Err(lost @ OutputLost::Stopped) => {
-                    return Err(CallError::InDoubt { object: self.name().to_owned(), reason: lost.to_string() });
+                    return Err(CallError::InDoubt {
+                        object: self.name().to_owned(),
+                        reason: lost.to_string(),
+                    });
                 }
             }
         }
@@ -321,7 +370,10 @@ impl<S: Service> Object<Journaled<S>> {
     /// [`CallError::Unavailable`] if the object has stopped.
     pub async fn view_released<R>(&self, mut view: impl FnMut(&S) -> R) -> Result<R, CallError> {
         for _ in 0..RELEASE_ATTEMPTS {
-            let (seen, mut sthread) = self.view(&mut view).await.map_err(|why| self.unavailable(&why))?;
+            let (seen, mut sthread) = self
+                .view(&mut view)
+                .await
+                .map_err(|why| self.unavailable(&why))?;
             let barrier = tokio::select! {
                 biased;
                 barrier = sthread.barrier() => barrier,
@@ -342,11 +394,14 @@ impl<M: Machine> Log<M> {
         self.sealed = metadata.version;
         self.since_checkpoint += record.len();
         if metadata.complete {
-            let state = postcard::to_extend(&self.replies.recorded, Vec::new()).expect("replies are plain data");
-            let state = postcard::to_extend(&self.machine, state).expect("a machine can be serialised");
+            let state = postcard::to_extend(&self.replies.recorded, Vec::new())
+                .expect("replies are plain data");
+            let state =
+                postcard::to_extend(&self.machine, state).expect("a machine can be serialised");
             self.checkpoint_size = state.len();
             self.since_checkpoint = 0;
-            self.images.push_back((metadata.version, frame(metadata, &state)));
+            self.images
+                .push_back((metadata.version, frame(metadata, &state)));
         }
         record
     }
@@ -356,7 +411,11 @@ impl<M: Machine> Log<M> {
     }
 
     fn take_image(&mut self, committed: Version) -> Option<(Version, Bytes)> {
-        let ready = self.images.iter().take_while(|(version, _)| *version <= committed).count();
+        let ready = self
+            .images
+            .iter()
+            .take_while(|(version, _)| *version <= committed)
+            .count();
         self.images.drain(..ready).next_back()
     }
 
@@ -373,10 +432,17 @@ impl<M: Machine> Log<M> {
         let mut stored = StoredVersions::default();
         if let Some(checkpoint) = recovered.checkpoint {
             let (metadata, state) = unframe(&checkpoint.payload)?;
-            let malformed =
-                |error| StateError(format!("the state at version {} is malformed: {error}", metadata.version));
-            let (replies, machine) = postcard::take_from_bytes::<Vec<_>>(state).map_err(malformed)?;
-            replies.into_iter().for_each(|reply| log.replies.keep(reply));
+            let malformed = |error| {
+                StateError(format!(
+                    "the state at version {} is malformed: {error}",
+                    metadata.version
+                ))
+            };
+            let (replies, machine) =
+                postcard::take_from_bytes::<Vec<_>>(state).map_err(malformed)?;
+            replies
+                .into_iter()
+                .for_each(|reply| log.replies.keep(reply));
             log.machine = postcard::from_bytes(machine).map_err(malformed)?;
             log.sealed = metadata.version;
             log.checkpoint_size = state.len();
@@ -386,7 +452,10 @@ impl<M: Machine> Log<M> {
             let (metadata, mut entries) = unframe(&record.payload)?;
             while !entries.is_empty() {
                 entries = log.replay_entry(entries).map_err(|reason| {
-                    StateError(format!("an entry in version {} is malformed: {reason}", metadata.version))
+                    StateError(format!(
+                        "an entry in version {} is malformed: {reason}",
+                        metadata.version
+                    ))
                 })?;
             }
             log.sealed = metadata.version;
@@ -400,12 +469,14 @@ impl<M: Machine> Log<M> {
     fn replay_entry<'a>(&mut self, entries: &'a [u8]) -> Result<&'a [u8], String> {
         match entries.split_first() {
             Some((&CHANGE, entry)) => {
-                let (change, rest) = postcard::take_from_bytes(entry).map_err(|error| error.to_string())?;
+                let (change, rest) =
+                    postcard::take_from_bytes(entry).map_err(|error| error.to_string())?;
                 self.machine.apply(change);
                 Ok(rest)
             }
             Some((&REPLY, entry)) => {
-                let (reply, rest) = postcard::take_from_bytes(entry).map_err(|error| error.to_string())?;
+                let (reply, rest) =
+                    postcard::take_from_bytes(entry).map_err(|error| error.to_string())?;
                 self.replies.keep(reply);
                 Ok(rest)
             }
@@ -429,10 +500,15 @@ fn unframe(frame: &[u8]) -> Result<(VersionMetadata, &[u8]), StateError> {
     let short = || StateError("a record ends too early".to_owned());
     let (&format, rest) = frame.split_first().ok_or_else(short)?;
     if format != FORMAT {
-        return Err(StateError(format!("a record has format {format}, this release reads {FORMAT}")));
+        return Err(StateError(format!(
+            "a record has format {format}, this release reads {FORMAT}"
+        )));
     }
     let (length, rest) = rest.split_first_chunk().ok_or_else(short)?;
     let length = usize::try_from(u32::from_le_bytes(*length)).map_err(StateError::new)?;
     let (metadata, content) = rest.split_at_checked(length).ok_or_else(short)?;
-    Ok((VersionMetadata::decode(metadata).map_err(StateError::new)?, content))
+    Ok((
+        VersionMetadata::decode(metadata).map_err(StateError::new)?,
+        content,
+    ))
 }

@@ -65,14 +65,27 @@ impl Links {
             return;
         }
         let directory = self.directory.read();
-        let Some(entry) = directory.get(&to) else { return };
+        // Whoever does not listen cannot be reached.
+        let Some(entry) = directory.get(&to).filter(|entry| !entry.address.is_empty()) else {
+            return;
+        };
         let mut peers = self.peers.lock();
         match peers.get(&entry.address) {
-            Some(Peer { connection: Some(connection), .. }) => connection.send(Frame::Peer { from, to, message }),
-            Some(Peer { connection: None, .. }) => {}
+            Some(Peer {
+                connection: Some(connection),
+                ..
+            }) => connection.send(Frame::Peer { from, to, message }),
+            Some(Peer {
+                connection: None, ..
+            }) => {}
             None => {
-                let task = self.runtime.spawn(self.clone().keep_connected(entry.address.clone()));
-                let peer = Peer { connection: None, task: task.abort_handle() };
+                let task = self
+                    .runtime
+                    .spawn(self.clone().keep_connected(entry.address.clone()));
+                let peer = Peer {
+                    connection: None,
+                    task: task.abort_handle(),
+                };
                 peers.insert(entry.address.clone(), peer);
             }
         }
@@ -111,7 +124,10 @@ impl Links {
     /// Takes an object out, unless a newer life has taken its place.
     pub(crate) fn remove_local(&self, object: ObjectId, inbox: &mpsc::UnboundedSender<Event>) {
         let mut local = self.local.write();
-        if local.get(&object).is_some_and(|current| current.same_channel(inbox)) {
+        if local
+            .get(&object)
+            .is_some_and(|current| current.same_channel(inbox))
+        {
             local.remove(&object);
         }
     }
@@ -131,7 +147,10 @@ impl Links {
     /// Where the object's host listens, if that is known and it does.
     pub(crate) fn address(&self, object: ObjectId) -> Option<String> {
         let directory = self.directory.read();
-        directory.get(&object).map(|entry| entry.address.clone()).filter(|address| !address.is_empty())
+        directory
+            .get(&object)
+            .map(|entry| entry.address.clone())
+            .filter(|address| !address.is_empty())
     }
 
     pub(crate) fn directory(&self) -> Vec<DirectoryEntry> {
@@ -183,13 +202,20 @@ impl Links {
 
     fn greet_peer(&self, address: &str, connection: &Connection) {
         let purpose = Purpose::Peer { host: self.host };
-        connection.outgoing.send(Frame::Hello { protocol: PROTOCOL, purpose });
+        connection.outgoing.send(Frame::Hello {
+            protocol: PROTOCOL,
+            purpose,
+        });
         if let Some(peer) = self.peers.lock().get_mut(address) {
             peer.connection = Some(connection.outgoing.clone());
         }
         let there: Vec<_> = {
             let directory = self.directory.read();
-            directory.values().filter(|entry| entry.address == address).map(|entry| entry.object).collect()
+            directory
+                .values()
+                .filter(|entry| entry.address == address)
+                .map(|entry| entry.object)
+                .collect()
         };
         for object in there {
             self.tell_all_local(|| Event::LinkUp(object));

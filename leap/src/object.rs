@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use bytes::Bytes;
 use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard};
 use leap_core::{
-    Admission, Effect, Header, Input, ObjectId, OutputId, Participant, PeerMessage, RolledBack, ToParticipant,
-    Version, WorldLine,
+    Admission, Effect, Header, Input, ObjectId, OutputId, Participant, PeerMessage, RolledBack,
+    ToParticipant, Version, WorldLine,
 };
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -76,13 +76,19 @@ pub(crate) enum Event {
     CoordinatorLinkUp,
     Coordinator(ToParticipant),
     LinkUp(ObjectId),
-    Peer { from: ObjectId, message: PeerMessage },
+    Peer {
+        from: ObjectId,
+        message: PeerMessage,
+    },
     /// The open version has its first change.
     Dirty,
     /// A version became durable while another seal waited for that.
     Durable,
     /// Somebody cannot go on before this version is open (rule P4).
-    Seal { at_least: Version, done: oneshot::Sender<()> },
+    Seal {
+        at_least: Version,
+        done: oneshot::Sender<()>,
+    },
     StorageFailed(StateError),
     Leave,
     Stop(Stopped),
@@ -143,7 +149,9 @@ pub struct Object<S> {
 
 impl<S> Clone for Object<S> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+        Self {
+            shared: self.shared.clone(),
+        }
     }
 }
 
@@ -163,7 +171,10 @@ impl<S: StateObject> Object<S> {
     }
 
     pub(crate) fn unavailable(&self, reason: &dyn std::fmt::Display) -> CallError {
-        CallError::Unavailable { object: self.name().to_owned(), reason: reason.to_string() }
+        CallError::Unavailable {
+            object: self.name().to_owned(),
+            reason: reason.to_string(),
+        }
     }
 
     /// The object's id.
@@ -201,7 +212,10 @@ impl<S: StateObject> Object<S> {
     /// # Errors
     ///
     /// [`Stopped`] if the object has stopped.
-    pub async fn action<R>(&self, act: impl FnOnce(&S, &ActionContext<'_>) -> R) -> Result<R, Stopped> {
+    pub async fn action<R>(
+        &self,
+        act: impl FnOnce(&S, &ActionContext<'_>) -> R,
+    ) -> Result<R, Stopped> {
         let mut act = Some(act);
         loop {
             if let Ok(shared) = self.shared.protocol.begin() {
@@ -219,7 +233,10 @@ impl<S: StateObject> Object<S> {
     /// # Errors
     ///
     /// [`NotActive`] if the object is not running actions just now.
-    pub fn try_action<R>(&self, act: impl FnOnce(&S, &ActionContext<'_>) -> R) -> Result<R, NotActive> {
+    pub fn try_action<R>(
+        &self,
+        act: impl FnOnce(&S, &ActionContext<'_>) -> R,
+    ) -> Result<R, NotActive> {
         let _shared = self.shared.protocol.begin()?;
         Ok(self.shared.act(act))
     }
@@ -239,7 +256,13 @@ impl<S: StateObject> Object<S> {
                 // After reading: an action that ran meanwhile has marked the open version before it changed anything.
                 let header = protocol.core.lock().header();
                 drop(shared);
-                return Ok((result, SThread::new(leap_core::SThread::detach(header), protocol.observation.clone())));
+                return Ok((
+                    result,
+                    SThread::new(
+                        leap_core::SThread::detach(header),
+                        protocol.observation.clone(),
+                    ),
+                ));
             }
             self.ready().await?;
         }
@@ -272,7 +295,9 @@ impl<S: StateObject> Object<S> {
             };
             match admission {
                 Admission::SealFirst(at_least) => protocol.sealed(at_least).await?,
-                Admission::Discard { current } => return Err(ReceiveError::WorldLineOver { current }),
+                Admission::Discard { current } => {
+                    return Err(ReceiveError::WorldLineOver { current });
+                }
                 Admission::Hold | Admission::Consumed => protocol.changed(&mut life).await?,
             }
         }
@@ -342,7 +367,9 @@ impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         let reason = "an action panicked; what it changed is thrown away".to_owned();
         self.0.flags.store(POISONED, Ordering::Release);
-        self.0.end(Stopped::Failed { reason: reason.clone() });
+        self.0.end(Stopped::Failed {
+            reason: reason.clone(),
+        });
         self.0.tell(Event::Stop(Stopped::Failed { reason }));
     }
 }
@@ -379,13 +406,23 @@ impl Protocol {
     }
 
     fn enter_shared(&self) -> Result<ShardedLockReadGuard<'_, ()>, NotActive> {
-        let shared = self.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if self.flags.load(Ordering::Acquire) & ACTIVE == 0 { Err(NotActive) } else { Ok(shared) }
+        let shared = self
+            .gate
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if self.flags.load(Ordering::Acquire) & ACTIVE == 0 {
+            Err(NotActive)
+        } else {
+            Ok(shared)
+        }
     }
 
     /// Begins an action that changes the state.
     fn begin(&self) -> Result<ShardedLockReadGuard<'_, ()>, NotActive> {
-        let shared = self.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let shared = self
+            .gate
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         match self.flags.load(Ordering::Acquire) {
             flags if flags & ACTIVE == 0 => return Err(NotActive),
             flags if flags & DIRTY == 0 => {
@@ -399,7 +436,10 @@ impl Protocol {
 
     /// Begins an action that consumes a message, or says what must come first.
     fn begin_receiving(&self, header: &Header) -> Result<ShardedLockReadGuard<'_, ()>, Admission> {
-        let shared = self.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let shared = self
+            .gate
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if self.flags.load(Ordering::Acquire) & ACTIVE == 0 {
             return Err(Admission::Hold);
         }
@@ -477,7 +517,11 @@ impl Protocol {
     /// Valid while the shared side is held and the open version is dirty.
     fn header(&self) -> Header {
         let world_line = WorldLine(self.world_line.load(Ordering::Relaxed));
-        Header::of(world_line, self.id, Version(self.open.load(Ordering::Relaxed)))
+        Header::of(
+            world_line,
+            self.id,
+            Version(self.open.load(Ordering::Relaxed)),
+        )
     }
 }
 
@@ -498,8 +542,13 @@ impl Protocol {
 
     pub(crate) async fn stopped(&self) -> Stopped {
         let mut life = self.life.subscribe();
-        let stopped = life.wait_for(|life| matches!(life.phase, LifePhase::Stopped(_))).await;
-        match &stopped.expect("the sender lives as long as the object").phase {
+        let stopped = life
+            .wait_for(|life| matches!(life.phase, LifePhase::Stopped(_)))
+            .await;
+        match &stopped
+            .expect("the sender lives as long as the object")
+            .phase
+        {
             LifePhase::Stopped(why) => why.clone(),
             phase => unreachable!("waited for the end, got {phase:?}"),
         }
@@ -510,7 +559,9 @@ impl Protocol {
         if let LifePhase::Stopped(why) = &life.borrow().phase {
             return Err(why.clone());
         }
-        life.changed().await.expect("the sender lives as long as the object");
+        life.changed()
+            .await
+            .expect("the sender lives as long as the object");
         Ok(())
     }
 
@@ -526,7 +577,10 @@ impl Protocol {
 
     /// Ends the object's life, whatever its task does.
     pub(crate) fn stop(&self, why: Stopped) {
-        let _exclusive_side = self.gate.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _exclusive_side = self
+            .gate
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         self.flags.store(0, Ordering::Release);
         self.end(why);
     }
@@ -552,7 +606,9 @@ impl Protocol {
     pub(crate) fn unsettled(&self) -> Option<String> {
         match self.phase() {
             LifePhase::Stopped(_) => return None,
-            LifePhase::Waiting => return Some(format!("{:?} waits to be admitted or restored", self.name)),
+            LifePhase::Waiting => {
+                return Some(format!("{:?} waits to be admitted or restored", self.name));
+            }
             LifePhase::Active => {}
         }
         let core = self.core.lock();

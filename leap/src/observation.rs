@@ -37,9 +37,13 @@ impl Observation {
     /// Takes in what the coordinator says to everybody.
     pub(crate) fn handle(&self, message: &ToParticipant) {
         self.change(|observer| observer.handle(message));
-        if matches!(message, ToParticipant::Welcome { .. } | ToParticipant::Decide(_)) {
+        if matches!(
+            message,
+            ToParticipant::Welcome { .. } | ToParticipant::Decide(_)
+        ) {
             let world_line = self.observer.lock().world_line();
-            self.world_line.send_if_modified(|known| known.replace(world_line) != Some(world_line));
+            self.world_line
+                .send_if_modified(|known| known.replace(world_line) != Some(world_line));
         }
     }
 
@@ -68,9 +72,14 @@ impl Observation {
         let barrier = BarrierId(self.next_barrier.fetch_add(1, Ordering::Relaxed));
         let (sender, outcome) = oneshot::channel();
         self.barriers.lock().insert(barrier, sender);
-        let waiting = Waiting { observation: self, barrier };
+        let waiting = Waiting {
+            observation: self,
+            barrier,
+        };
         self.change(|observer| observer.barrier(barrier, sthread));
-        let outcome = outcome.await.expect("a barrier's sender is kept until it is used");
+        let outcome = outcome
+            .await
+            .expect("a barrier's sender is kept until it is used");
         std::mem::forget(waiting);
         outcome
     }
@@ -95,7 +104,8 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.observation.change(|observer| observer.cancel(self.barrier));
+        self.observation
+            .change(|observer| observer.cancel(self.barrier));
         self.observation.barriers.lock().remove(&self.barrier);
     }
 }

@@ -30,11 +30,18 @@ pub trait Service: Machine {
     /// then.
     fn call(action: &mut Action<'_, Self>, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
         let _ = (action, body);
-        Err(CallError::NoSuchMethod { method: method.to_owned() })
+        Err(CallError::NoSuchMethod {
+            method: method.to_owned(),
+        })
     }
 
     /// Takes in the answer to a call that an earlier action made ([`Action::call`]).
-    fn handle_reply(action: &mut Action<'_, Self>, from: ObjectId, call: u64, reply: Result<Bytes, CallError>) {
+    fn handle_reply(
+        action: &mut Action<'_, Self>,
+        from: ObjectId,
+        call: u64,
+        reply: Result<Bytes, CallError>,
+    ) {
         let _ = action;
         tracing::warn!(%from, call, ?reply, "nobody waits for this reply");
     }
@@ -52,7 +59,11 @@ pub trait Service: Machine {
         method: &str,
         body: Bytes,
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
-        async move { object.change_released(|action| Self::call(action, method, &body)).await? }
+        async move {
+            object
+                .change_released(|action| Self::call(action, method, &body))
+                .await?
+        }
     }
 
     /// Answers a call from outside that carries an idempotency key. By default runs [`Service::call`]
@@ -70,7 +81,9 @@ pub trait Service: Machine {
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
         async move {
             let once = |action: &mut Action<'_, Self>| {
-                action.once(method, idempotency_key, |action| Self::call(action, method, &body))
+                action.once(method, idempotency_key, |action| {
+                    Self::call(action, method, &body)
+                })
             };
             match object.change_released(once).await? {
                 Err(CallError::NoSuchMethod { .. }) => Self::answer(object, method, body).await,
@@ -166,13 +179,19 @@ impl CallError {
     /// assert!(!early.may_have_happened());
     /// ```
     pub fn may_have_happened(&self) -> bool {
-        matches!(self, Self::InDoubt { .. } | Self::Timeout { .. } | Self::BadReply { .. })
+        matches!(
+            self,
+            Self::InDoubt { .. } | Self::Timeout { .. } | Self::BadReply { .. }
+        )
     }
 
     /// Whether the same call may succeed a little later.
     pub fn is_temporary(&self) -> bool {
         use CallError::{InDoubt, Timeout, Unavailable, Unreachable};
-        matches!(self, Unavailable { .. } | Unreachable { .. } | InDoubt { .. } | Timeout { .. })
+        matches!(
+            self,
+            Unavailable { .. } | Unreachable { .. } | InDoubt { .. } | Timeout { .. }
+        )
     }
 }
 
@@ -180,16 +199,25 @@ impl CallError {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Envelope {
     /// Run a handler and answer.
-    Request { call: u64, method: String, body: Bytes },
+    Request {
+        call: u64,
+        method: String,
+        body: Bytes,
+    },
     /// The answer.
-    Reply { call: u64, reply: Result<Bytes, CallError> },
+    Reply {
+        call: u64,
+        reply: Result<Bytes, CallError>,
+    },
     /// Run a handler; nobody wants to know.
     Tell { method: String, body: Bytes },
 }
 
 impl Envelope {
     pub(crate) fn encode(&self) -> Bytes {
-        postcard::to_extend(self, Vec::with_capacity(64)).expect("plain data has an encoding").into()
+        postcard::to_extend(self, Vec::with_capacity(64))
+            .expect("plain data has an encoding")
+            .into()
     }
 }
 
@@ -201,8 +229,10 @@ impl Envelope {
 pub fn decode_request<T: DeserializeOwned>(method: &str, body: &[u8]) -> Result<T, CallError> {
     // No body at all is the unit value, so that `curl -X POST` is enough for handlers without argument.
     let body = if body.is_empty() { b"null" } else { body };
-    serde_json::from_slice(body)
-        .map_err(|error| CallError::BadRequest { method: method.to_owned(), reason: error.to_string() })
+    serde_json::from_slice(body).map_err(|error| CallError::BadRequest {
+        method: method.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 /// A result or request, encoded (JSON).
@@ -212,7 +242,9 @@ pub fn decode_request<T: DeserializeOwned>(method: &str, body: &[u8]) -> Result<
 /// If the type cannot be written as JSON, such as a map whose keys are not strings: a mistake in the
 /// type's definition.
 pub fn encode_value<T: Serialize + ?Sized>(value: &T) -> Bytes {
-    serde_json::to_vec(value).expect("requests and results can be written as JSON").into()
+    serde_json::to_vec(value)
+        .expect("requests and results can be written as JSON")
+        .into()
 }
 
 /// A reply, decoded (JSON).
@@ -221,6 +253,8 @@ pub fn encode_value<T: Serialize + ?Sized>(value: &T) -> Bytes {
 ///
 /// [`CallError::BadReply`].
 pub fn decode_reply<T: DeserializeOwned>(method: &str, reply: &[u8]) -> Result<T, CallError> {
-    serde_json::from_slice(reply)
-        .map_err(|error| CallError::BadReply { method: method.to_owned(), reason: error.to_string() })
+    serde_json::from_slice(reply).map_err(|error| CallError::BadReply {
+        method: method.to_owned(),
+        reason: error.to_string(),
+    })
 }

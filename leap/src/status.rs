@@ -89,7 +89,11 @@ impl HostStatus {
         coordinator: Option<CoordinatorStatus>,
     ) -> Self {
         let coordinator = coordinator.map(ClusterStatus::from);
-        Self { world_line: world_line.map(|world_line| world_line.0), objects, coordinator }
+        Self {
+            world_line: world_line.map(|world_line| world_line.0),
+            objects,
+            coordinator,
+        }
     }
 }
 
@@ -100,7 +104,12 @@ impl ObjectStatus {
             LifePhase::Active => "active".to_owned(),
             LifePhase::Stopped(why) => format!("stopped: {why}"),
         };
-        let name_of = |object: ObjectId| names.get(&object).cloned().unwrap_or_else(|| object.to_string());
+        let name_of = |object: ObjectId| {
+            names
+                .get(&object)
+                .cloned()
+                .unwrap_or_else(|| object.to_string())
+        };
         protocol.ask(|participant: &Participant| Self {
             name: protocol.name.to_string(),
             incarnation: participant.incarnation().0,
@@ -110,28 +119,53 @@ impl ObjectStatus {
             durable: participant.durable().0,
             committed: participant.committed().0,
             in_flight: participant.in_flight(),
-            waits_for: participant.waits_for().iter().map(|(object, version)| (name_of(object), version.0)).collect(),
+            waits_for: participant
+                .waits_for()
+                .iter()
+                .map(|(object, version)| (name_of(object), version.0))
+                .collect(),
         })
     }
 }
 
 impl From<CoordinatorStatus> for ClusterStatus {
     fn from(status: CoordinatorStatus) -> Self {
-        let entries: HashMap<_, _> = status.directory.into_iter().map(|entry| (entry.object, entry)).collect();
+        let entries: HashMap<_, _> = status
+            .directory
+            .into_iter()
+            .map(|entry| (entry.object, entry))
+            .collect();
         let name_of = |object: ObjectId| {
-            entries.get(&object).map_or_else(|| object.to_string(), |entry| entry.name.clone())
+            entries
+                .get(&object)
+                .map_or_else(|| object.to_string(), |entry| entry.name.clone())
         };
         let boundary = status.boundary.as_ref();
         let member = |&(object, incarnation): &(ObjectId, leap_core::Incarnation)| {
-            let committed = boundary.and_then(|boundary| boundary.get(&object)).map_or(0, |version| version.0);
-            let address = entries.get(&object).map(|entry| entry.address.clone()).unwrap_or_default();
-            (name_of(object), MemberStatus { incarnation: incarnation.0, committed, address })
+            let committed = boundary
+                .and_then(|boundary| boundary.get(&object))
+                .map_or(0, |version| version.0);
+            let address = entries
+                .get(&object)
+                .map(|entry| entry.address.clone())
+                .unwrap_or_default();
+            (
+                name_of(object),
+                MemberStatus {
+                    incarnation: incarnation.0,
+                    committed,
+                    address,
+                },
+            )
         };
-        let held_back_by = status.awaited.iter().map(|&(object, version, waiting)| HolderStatus {
-            name: name_of(object),
-            version: version.0,
-            waiting,
-        });
+        let held_back_by = status
+            .awaited
+            .iter()
+            .map(|&(object, version, waiting)| HolderStatus {
+                name: name_of(object),
+                version: version.0,
+                waiting,
+            });
         Self {
             held_back_by: held_back_by.collect(),
             world_line: status.world_line.0,

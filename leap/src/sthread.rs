@@ -44,7 +44,8 @@ impl SThread {
     ///
     /// [`RolledBack`] if something it has seen is lost; it is over then.
     pub fn header(&mut self) -> Result<Header, RolledBack> {
-        self.observation.with(|observer| observer.refresh(&mut self.core))?;
+        self.observation
+            .with(|observer| observer.refresh(&mut self.core))?;
         Ok(self.core.header())
     }
 
@@ -57,9 +58,14 @@ impl SThread {
     /// if the sthread itself is over.
     pub async fn receive(&mut self, header: &Header) -> Result<(), ReceiveError> {
         loop {
-            match self.observation.with(|observer| observer.consume(&mut self.core, header))? {
+            match self
+                .observation
+                .with(|observer| observer.consume(&mut self.core, header))?
+            {
                 Admission::Consumed | Admission::SealFirst(_) => return Ok(()),
-                Admission::Discard { current } => return Err(ReceiveError::WorldLineOver { current }),
+                Admission::Discard { current } => {
+                    return Err(ReceiveError::WorldLineOver { current });
+                }
                 Admission::Hold => self.observation.reach(header.world_line).await,
             }
         }
@@ -73,7 +79,8 @@ impl SThread {
     /// [`RolledBack`] if something it has seen is lost.
     pub async fn barrier(&mut self) -> Result<(), RolledBack> {
         self.observation.barrier(self.core.clone()).await?;
-        self.observation.with(|observer| observer.refresh(&mut self.core))
+        self.observation
+            .with(|observer| observer.refresh(&mut self.core))
     }
 
     /// Takes in all that `other` has seen.

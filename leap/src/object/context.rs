@@ -94,9 +94,11 @@ impl Future for Output {
     type Output = Result<(), OutputLost>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.released).poll(context).map(|outcome| match outcome {
-            Ok(outcome) => outcome.map_err(OutputLost::RolledBack),
-            Err(_) => Err(OutputLost::Stopped),
-        })
+        Pin::new(&mut self.released)
+            .poll(context)
+            .map(|outcome| match outcome {
+                Ok(outcome) => outcome.map_err(OutputLost::RolledBack),
+                Err(_) => Err(OutputLost::Stopped),
+            })
     }
 }

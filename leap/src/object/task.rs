@@ -9,7 +9,7 @@ use leap_store::GroupCommit;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{ACTIVE, DIRTY, ActionContext, Event, LifePhase, Shared, StopOnPanic};
+use super::{ACTIVE, ActionContext, DIRTY, Event, LifePhase, Shared, StopOnPanic};
 use crate::observation::Stopped;
 use crate::state_object::{PersistDone, StateObject};
 
@@ -30,7 +30,11 @@ pub(crate) struct SealPolicy {
 
 impl SealPolicy {
     pub(crate) fn new(group_commit: GroupCommit) -> Self {
-        Self { group_commit, last: None, due: None }
+        Self {
+            group_commit,
+            last: None,
+            due: None,
+        }
     }
 
     /// The open version has changes while `in_flight` versions are on their way.
@@ -74,7 +78,11 @@ pub(crate) async fn run<S: StateObject>(
     mut inbox: mpsc::UnboundedReceiver<Event>,
     policy: SealPolicy,
 ) {
-    let mut task = Task { shared, policy, seal_wanted: None };
+    let mut task = Task {
+        shared,
+        policy,
+        seal_wanted: None,
+    };
     let mut events = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
@@ -128,7 +136,11 @@ impl<S: StateObject> Task<S> {
                 self.seal(Version::ZERO);
                 self.exclude(Input::Leave).await?;
             }
-            Event::StorageFailed(error) => return Err(Stopped::Storage { reason: error.to_string() }),
+            Event::StorageFailed(error) => {
+                return Err(Stopped::Storage {
+                    reason: error.to_string(),
+                });
+            }
             Event::Stop(why) => return Err(why),
         }
         Ok(())
@@ -142,7 +154,11 @@ impl<S: StateObject> Task<S> {
     /// Handles an input on the shared side; what it delivers runs as part of the open version.
     fn share(&mut self, input: Input) {
         let shared = self.shared.clone();
-        let _shared_side = shared.protocol.gate.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _shared_side = shared
+            .protocol
+            .gate
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if self.is_poisoned() {
             return;
         }
@@ -156,7 +172,9 @@ impl<S: StateObject> Task<S> {
         while let Some(next) = input.take() {
             if let Some(version) = self.exclude_once(next)? {
                 let restored = self.shared.state.restore(version).await;
-                restored.map_err(|error| Stopped::Storage { reason: error.to_string() })?;
+                restored.map_err(|error| Stopped::Storage {
+                    reason: error.to_string(),
+                })?;
                 input = Some(Input::Restored);
             }
         }
@@ -168,13 +186,19 @@ impl<S: StateObject> Task<S> {
     fn exclude_once(&mut self, input: Input) -> Result<Option<Version>, Stopped> {
         let shared = self.shared.clone();
         let protocol = &shared.protocol;
-        let _exclusive_side = protocol.gate.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _exclusive_side = protocol
+            .gate
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if self.is_poisoned() {
             return Ok(None);
         }
         let mut left = protocol.handle_with(input);
         let mut restore = None;
-        if let Some(end) = left.iter().position(|effect| matches!(effect, Effect::Refused(_) | Effect::Left)) {
+        if let Some(end) = left
+            .iter()
+            .position(|effect| matches!(effect, Effect::Refused(_) | Effect::Left))
+        {
             return Err(match left.swap_remove(end) {
                 Effect::Refused(refusal) => Stopped::Refused(refusal),
                 _ => Stopped::Left,
@@ -201,8 +225,12 @@ impl<S: StateObject> Task<S> {
         let protocol = &self.shared.protocol;
         let core = protocol.core.lock();
         let (active, dirty) = (core.is_active(), core.is_dirty());
-        protocol.world_line.store(core.world_line().0, Ordering::Relaxed);
-        protocol.open.store(core.open_version().0, Ordering::Relaxed);
+        protocol
+            .world_line
+            .store(core.world_line().0, Ordering::Relaxed);
+        protocol
+            .open
+            .store(core.open_version().0, Ordering::Relaxed);
         let flags = if active { ACTIVE } else { 0 } | if active && dirty { DIRTY } else { 0 };
         protocol.flags.store(flags, Ordering::Release);
         let (world_line, in_flight) = (core.world_line(), core.in_flight());
@@ -210,10 +238,18 @@ impl<S: StateObject> Task<S> {
         if flags & DIRTY != 0 {
             self.policy.dirty(in_flight);
         }
-        let phase = if active { LifePhase::Active } else { LifePhase::Waiting };
+        let phase = if active {
+            LifePhase::Active
+        } else {
+            LifePhase::Waiting
+        };
         let generation = protocol.generation.load(Ordering::Relaxed);
         protocol.life.send_if_modified(|life| {
-            let now = super::Life { phase, world_line, generation };
+            let now = super::Life {
+                phase,
+                world_line,
+                generation,
+            };
             let changed = *life != now && !matches!(life.phase, LifePhase::Stopped(_));
             if !changed {
                 return false;
@@ -237,7 +273,10 @@ impl<S: StateObject> Task<S> {
     fn seal(&mut self, at_least: Version) {
         let shared = self.shared.clone();
         let protocol = &shared.protocol;
-        let _exclusive_side = protocol.gate.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _exclusive_side = protocol
+            .gate
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         self.policy.sealed();
         if self.is_poisoned() {
             return;
@@ -256,10 +295,14 @@ impl<S: StateObject> Task<S> {
                 Effect::Deliver { from, payload, .. } => {
                     shared.protocol.mark_dirty();
                     let unwinding = StopOnPanic(&shared.protocol);
-                    shared.state.receive(&ActionContext::new(&shared.protocol), from, payload);
+                    shared
+                        .state
+                        .receive(&ActionContext::new(&shared.protocol), from, payload);
                     std::mem::forget(unwinding);
                 }
-                Effect::SealNeeded { at_least } => self.seal_wanted = self.seal_wanted.max(Some(at_least)),
+                Effect::SealNeeded { at_least } => {
+                    self.seal_wanted = self.seal_wanted.max(Some(at_least))
+                }
                 Effect::Persist { ticket, metadata } => {
                     let done = persisted(&shared, ticket);
                     shared.state.persist(metadata, done);
@@ -272,7 +315,10 @@ impl<S: StateObject> Task<S> {
 }
 
 /// What a write's completion does, on whatever thread it comes.
-fn persisted<S: StateObject>(shared: &Arc<Shared<S>>, ticket: leap_core::PersistTicket) -> PersistDone {
+fn persisted<S: StateObject>(
+    shared: &Arc<Shared<S>>,
+    ticket: leap_core::PersistTicket,
+) -> PersistDone {
     let shared = shared.clone();
     PersistDone(Box::new(move |result| match result {
         Ok(()) => {
@@ -296,6 +342,9 @@ fn perform_committed<S: StateObject>(shared: &Shared<S>, effects: Vec<Effect>) {
 }
 
 fn committed<S: StateObject>(shared: &Shared<S>, version: Version) {
-    shared.protocol.observation.handle_local_commit(shared.protocol.id, version);
+    shared
+        .protocol
+        .observation
+        .handle_local_commit(shared.protocol.id, version);
     shared.state.prune(version);
 }
