@@ -72,6 +72,17 @@ async fn frames_under_load() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
+async fn one_frame_at_a_time_on_two_threads() {
+    one_frame_at_a_time().await;
+}
+
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn one_frame_at_a_time_on_one_thread() {
+    one_frame_at_a_time().await;
+}
+
+/// With nothing to batch, what counts is how often a task or a thread must be woken.
 async fn one_frame_at_a_time() {
     const COUNT: u32 = 50_000;
     let mut party = Party::grpc().await;
