@@ -126,38 +126,15 @@ impl World {
     /// Begins the next life of `object` in `process`: claims its storage and recovers from it.
     pub(crate) fn start_instance(&mut self, process: ProcessId, object: ObjectId) {
         let id = InstanceId(self.instances.len());
-        let previous = self.newest[slot(object)].map(|previous| previous.0);
-        let incarnation = previous.map_or(Incarnation(1), |previous| {
-            self.instances[previous].incarnation().next()
-        });
-        // Who left has no failure to repair, but only if the coordinator has it on record.
+        let previous = self.newest[slot(object)].map(|previous| &self.instances[previous.0]);
         let failed = previous.is_some();
+        let incarnation = previous.map_or(Incarnation(1), |previous| previous.incarnation().next());
         self.observe(&Fact::Started { object, failed });
         self.claim(object, incarnation);
-        let journal = &self.journals[slot(object)];
-        let speculation = self.config.speculation[slot(object)];
-        let encoded = self.config.encoded;
-        let recover = |stored: &Stored| match encoded {
-            true => VersionMetadata::decode(&stored.metadata.encode()).expect("what was encoded"),
-            false => stored.metadata.clone(),
-        };
-        let checkpoint = journal.checkpoint.as_ref().map(recover);
-        let later = journal.versions.iter().map(recover).collect();
-        let participant = Participant::recover(object, incarnation, speculation, checkpoint, later)
-            .expect("storage holds what was written")
-            .with_rules(self.rules);
-        let stored = journal.checkpoint.iter().chain(&journal.versions);
-        let mut images: BTreeMap<_, _> = stored
-            .map(|stored| {
-                let image = (stored.account.clone(), Some(stored.vertex));
-                (stored.metadata.version, image)
-            })
-            .collect();
-        images.entry(Version::ZERO).or_default();
-        let last = images.last_key_value().and_then(|(_, (_, vertex))| *vertex);
         self.say(format_args!(
             "{object:?} begins life {incarnation:?} as {id:?} in {process:?}"
         ));
+        let images = self.stored_images(object);
         self.instances.push(Instance {
             id,
             object,
@@ -165,7 +142,7 @@ impl World {
             is_alive: true,
             is_superseded: false,
             is_leaving: false,
-            participant,
+            participant: self.recover(object, incarnation),
             account: Account::default(),
             actions: 0,
             deliveries: VecDeque::new(),
@@ -174,7 +151,7 @@ impl World {
             held: Vec::new(),
             outputs: BTreeMap::new(),
             open: None,
-            last,
+            last: images.last_key_value().and_then(|(_, image)| image.1),
             images,
             since_checkpoint: self.config.checkpoint_every,
         });
@@ -182,6 +159,32 @@ impl World {
         self.processes[process.0].instances.push(id);
         let delay = self.random.between(self.config.seal_every_us);
         self.plan(delay, Event::SealTimer(id));
+    }
+
+    fn recover(&self, object: ObjectId, incarnation: Incarnation) -> Participant {
+        let journal = &self.journals[slot(object)];
+        let metadata = |stored: &Stored| match self.config.encoded {
+            true => VersionMetadata::decode(&stored.metadata.encode()).expect("what was encoded"),
+            false => stored.metadata.clone(),
+        };
+        let checkpoint = journal.checkpoint.as_ref().map(metadata);
+        let later = journal.versions.iter().map(metadata).collect();
+        let speculation = self.config.speculation[slot(object)];
+        Participant::recover(object, incarnation, speculation, checkpoint, later)
+            .expect("storage holds what was written")
+            .with_rules(self.rules)
+    }
+
+    /// The states that storage holds, and the initial one.
+    fn stored_images(&self, object: ObjectId) -> BTreeMap<Version, (Account, Option<VertexId>)> {
+        let journal = &self.journals[slot(object)];
+        let stored = journal.checkpoint.iter().chain(&journal.versions);
+        let stored = stored.map(|stored| {
+            let image = (stored.account.clone(), Some(stored.vertex));
+            (stored.metadata.version, image)
+        });
+        let initial = (Version::ZERO, (Account::default(), None));
+        std::iter::once(initial).chain(stored).collect()
     }
 
     /// The storage of `object` belongs to `incarnation` from now on: of what is under way a prefix

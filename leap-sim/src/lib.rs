@@ -5,7 +5,33 @@
 //! happens against the true dependency graph, which the simulation records for itself. After a while
 //! all faults stop; then everything must come to rest.
 //!
-//! It knows no clock, no thread and no I/O.
+//! It knows no clock, no thread and no I/O. A failed seed is understood with its trace, and then told
+//! again as a short [`scenario`].
+//!
+//! # The world
+//!
+//! | part | shows |
+//! |---|---|
+//! | links | order while they last; loss of all that is under way when they break, but for a prefix that may come late, after the link is up again; delay; partitions |
+//! | storage | several writes under way, durable in order; slow and failing writes; group commit; a prefix that lands when the writer dies or is superseded; fencing |
+//! | objects | slow actions in two halves, crashes and restarts at any point, leave and return, lives that go on after they were superseded |
+//! | coordinators | crashes between a record's append and its completion, successors beside a predecessor that lives on |
+//! | guests | accounts that pass tokens on: what is lost, repeated or reordered shows in their state |
+//! | sthreads | detach, call others, merge or wait at a barrier |
+//! | outsiders | ask again until they are answered |
+//!
+//! # What the drivers here see to, as any driver must
+//!
+//! - What the coordinator says reaches the process's observer first and each object in order; a link to
+//!   the coordinator is not read any more once the next one is open, and nothing that was read is
+//!   dropped. A new link is subscribed before anything else is said on it.
+//! - An object learns of [`LinkUp`](leap_core::Input::LinkUp) also when a peer begins a new life on a
+//!   link that never broke.
+//! - The coordinator's driver sends broadcasts to subscribed links only, and a late message of an old
+//!   link does not bring an object's route back to it. It stops a coordinator that
+//!   [is superseded](leap_core::Coordinator::is_superseded).
+//! - After a restart or a rollback the next version is sealed with the whole channel state, since the
+//!   newest checkpoint may be gone.
 //!
 //! ```
 //! use leap_sim::{Options, run};
