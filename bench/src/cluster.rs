@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use leap::{Client, GroupCommit, Host, ObjectOptions, Speculation, Store, StoreOptions};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 /// Rooms, seats and cars; more than any benchmark books.
@@ -199,19 +199,22 @@ impl Cluster {
         bail!("the cluster did not start")
     }
 
-    /// Kills a service as `kill -9` does, and starts it again.
-    pub(crate) async fn restart_service(&mut self, index: usize) -> anyhow::Result<()> {
-        self.services[index].kill().await?;
+    /// Kills a service as `kill -9` does.
+    pub(crate) async fn kill_service(&mut self, index: usize) -> anyhow::Result<()> {
+        Ok(self.services[index].kill().await?)
+    }
+
+    /// Starts a service that was killed, and waits until it takes part again.
+    pub(crate) async fn start_service(&mut self, index: usize) -> anyhow::Result<()> {
         let name = service_name(index);
-        self.services[index] = start(
+        let process = start(
             &name,
             Some(&self.url),
             self.directory.path(),
             &name,
             self.settings,
-        )
-        .await?
-        .0;
+        );
+        self.services[index] = process.await?.0;
         Ok(())
     }
 

@@ -102,7 +102,7 @@ impl Cluster {
             match effect {
                 CoordinatorEffect::Log(_) => self.coordinator.handle(CoordinatorInput::Logged),
                 CoordinatorEffect::Broadcast(ToParticipant::Boundary(advanced)) => {
-                    committed.extend(advanced.into_keys())
+                    committed.extend(advanced.into_keys());
                 }
                 CoordinatorEffect::Broadcast(_)
                 | CoordinatorEffect::ToLink(..)

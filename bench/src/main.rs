@@ -3,6 +3,7 @@
 mod cluster;
 mod coordinator;
 mod primitives;
+mod recovery;
 mod report;
 mod reservations;
 mod store;
@@ -27,6 +28,8 @@ enum Bench {
     /// How fast the coordinator finds that versions are inside the boundary
     Coordinator(coordinator::CoordinatorBench),
     Reservations(reservations::Reservations),
+    /// How long the outside world notices that a service was killed
+    Recovery(recovery::Recovery),
     /// One process of a benchmark's cluster
     #[command(hide = true)]
     Process(cluster::Process),
@@ -41,6 +44,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Primitives(bench) => bench.run()?,
         Bench::Coordinator(bench) => bench.run(),
         Bench::Reservations(bench) => runtime.block_on(bench.run())?,
+        Bench::Recovery(bench) => runtime.block_on(bench.run())?,
         Bench::Process(process) => return runtime.block_on(process.run()),
         Bench::Store(bench) => bench.run()?,
     };

@@ -35,7 +35,7 @@ impl Primitives {
         ))?;
         let mut report = Report::new("primitives");
         let cores = std::thread::available_parallelism()?.get();
-        let operations: [(&str, fn(&Bench), f64); 3] = [
+        let operations: [(&str, Operation, f64); 3] = [
             ("local action", Bench::action, 20e6),
             ("send-receive", Bench::send_receive, 8e6),
             ("detach-merge", Bench::detach_merge, 4e6),
@@ -50,6 +50,8 @@ impl Primitives {
         Ok(report)
     }
 }
+
+type Operation = fn(&Bench);
 
 struct Bench {
     runtime: tokio::runtime::Handle,
@@ -81,7 +83,7 @@ impl Bench {
     }
 
     /// Operations per second of `threads` threads together.
-    fn measure(&self, threads: usize, operation: fn(&Self)) -> f64 {
+    fn measure(&self, threads: usize, operation: Operation) -> f64 {
         let started = Instant::now();
         let counts: Vec<u64> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..threads)
@@ -95,7 +97,7 @@ impl Bench {
         counts.iter().sum::<u64>() as f64 / started.elapsed().as_secs_f64()
     }
 
-    fn repeat(&self, started: Instant, operation: fn(&Self)) -> u64 {
+    fn repeat(&self, started: Instant, operation: Operation) -> u64 {
         let mut count = 0;
         while started.elapsed() < self.each {
             (0..CHUNK).for_each(|_| operation(self));

@@ -1,6 +1,6 @@
 //! What a benchmark prints: one object of figures, each with its aim.
 
-use anyhow::Context;
+use anyhow::Context as _;
 use serde::Serialize;
 
 /// On which side of its aim a figure should be.

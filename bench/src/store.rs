@@ -1,7 +1,7 @@
 //! Journal appends against the raw disk, in one run.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! `leap serve`.
 
-use anyhow::Context;
+use anyhow::Context as _;
 use clap::Args;
 use leap_node::{Node, NodeOptions};
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,6 +1,6 @@
 //! `leap status`.
 
-use anyhow::Context;
+use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
 use leap::HostStatus;

@@ -385,7 +385,7 @@ impl Host {
                     match Self::add_to::<S>(&inner, &name, options).await {
                         Ok(object) => break object,
                         Err(error) => {
-                            tracing::warn!(object = name, %error, "cannot be brought back yet")
+                            tracing::warn!(object = name, %error, "cannot be brought back yet");
                         }
                     }
                 };

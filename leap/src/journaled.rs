@@ -243,7 +243,7 @@ impl<S: Service> StateObject for Journaled<S> {
         let version = metadata.version;
         let record = self.log.lock().seal(&metadata);
         self.journal.append_then(version.0, record, move |result| {
-            done.done(result.map_err(StateError::new))
+            done.done(result.map_err(StateError::new));
         });
     }
 

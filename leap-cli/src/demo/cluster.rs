@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context as _, ensure};
 use leap::Client;
 use leap_node::{Node, NodeOptions};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::options::{OnOff, Persistence};

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use leap::{Host, Store};
-use tokio::io::AsyncReadExt;
+use tokio::io::AsyncReadExt as _;
 
 use crate::options::Persistence;
 

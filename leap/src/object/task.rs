@@ -301,7 +301,7 @@ impl<S: StateObject> Task<S> {
                     std::mem::forget(unwinding);
                 }
                 Effect::SealNeeded { at_least } => {
-                    self.seal_wanted = self.seal_wanted.max(Some(at_least))
+                    self.seal_wanted = self.seal_wanted.max(Some(at_least));
                 }
                 Effect::Persist { ticket, metadata } => {
                     let done = persisted(&shared, ticket);
