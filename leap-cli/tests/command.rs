@@ -1,0 +1,65 @@
+//! The command as a person or a script runs it.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn leap(arguments: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_leap"))
+        .args(arguments)
+        .output()
+        .expect("the command starts")
+}
+
+#[test]
+fn the_demo_loses_nothing_and_doubles_nothing() {
+    let arguments = [
+        "demo",
+        "--json",
+        "--seconds",
+        "3",
+        "--kill-every-ms",
+        "1000",
+        "--storage-latency-ms",
+        "2",
+    ];
+    let output = leap(&arguments);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let summary: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert!(summary["trips_booked"].as_u64() > Some(0), "{summary}");
+    assert!(summary["kills"].as_u64() >= Some(2), "{summary}");
+    assert!(summary["rollbacks"].as_u64() >= Some(2), "{summary}");
+    assert_eq!(summary["lost"], 0);
+    assert_eq!(summary["duplicated"], 0);
+    assert_eq!(summary["seats_conserved"], true);
+    for mode in ["speculative", "durable"] {
+        for quantile in ["p50_ms", "p95_ms", "p99_ms"] {
+            assert!(
+                summary[mode][quantile].as_f64() > Some(0.0),
+                "{mode} {quantile}: {summary}"
+            );
+        }
+    }
+}
+
+#[test]
+fn help_teaches() {
+    let output = leap(&["--help"]);
+    let help = String::from_utf8_lossy(&output.stdout).into_owned();
+    for command in ["serve", "status", "call", "demo"] {
+        assert!(help.contains(command), "{help}");
+    }
+    assert!(!help.contains("demo-service"), "{help}");
+}
+
+#[test]
+fn a_node_that_is_not_there_is_told_with_a_hint() {
+    let output = leap(&["status", "--url", "http://127.0.0.1:1"]);
+    assert!(!output.status.success());
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("leap serve"), "{error}");
+}

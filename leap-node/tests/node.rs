@@ -1,0 +1,128 @@
+//! A node from outside: its API, bad input, and its hold on its data.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use leap_node::{Node, NodeError, NodeOptions};
+use serde_json::{Value, json};
+
+async fn node(data: &std::path::Path) -> Result<Node, NodeError> {
+    let options = NodeOptions {
+        data: data.display().to_string(),
+        listen: "127.0.0.1:0".to_owned(),
+        ..NodeOptions::default()
+    };
+    Node::start(options).await
+}
+
+async fn request(method: &str, url: &str, body: impl Into<Bytes>) -> anyhow::Result<(u16, Bytes)> {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let request = http::Request::builder()
+        .method(method)
+        .uri(url)
+        .body(Full::new(body.into()))?;
+    let response = client.request(request).await?;
+    let status = response.status().as_u16();
+    Ok((status, response.into_body().collect().await?.to_bytes()))
+}
+
+async fn post(node: &Node, path: &str, body: impl Into<Bytes>) -> anyhow::Result<(u16, Value)> {
+    let (status, body) = request("POST", &format!("{}{path}", node.address()), body).await?;
+    Ok((status, serde_json::from_slice(&body)?))
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_restart() -> anyhow::Result<()> {
+    let data = tempfile::tempdir()?;
+    let first = node(data.path()).await?;
+    let put = json!({ "key": "a", "value": "1" }).to_string();
+    assert_eq!(
+        post(&first, "/call/kv/put", put).await?,
+        (200, json!({ "Ok": null }))
+    );
+    first.shutdown().await;
+
+    let second = node(data.path()).await?;
+    assert_eq!(
+        post(&second, "/call/kv/get", r#""a""#).await?,
+        (200, json!("1"))
+    );
+    second.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn status_names_objects_and_boundary() -> anyhow::Result<()> {
+    let data = tempfile::tempdir()?;
+    let node = node(data.path()).await?;
+    post(
+        &node,
+        "/call/kv/put",
+        json!({ "key": "a", "value": "1" }).to_string(),
+    )
+    .await?;
+    let (status, body) = request("GET", &format!("{}/status", node.address()), "").await?;
+    let report: Value = serde_json::from_slice(&body)?;
+    assert_eq!(status, 200);
+    assert_eq!(report["world_line"], 0);
+    assert_eq!(report["objects"][0]["name"], "kv");
+    assert_eq!(report["objects"][0]["committed"], 1);
+    assert_eq!(report["coordinator"]["members"]["kv"]["committed"], 1);
+    node.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn bad_requests_are_told_what_is_wrong_and_change_nothing() -> anyhow::Result<()> {
+    let data = tempfile::tempdir()?;
+    let node = node(data.path()).await?;
+    for (path, body, status, error) in [
+        ("/call/nobody/get", r#""a""#, 404, "no_such_object"),
+        ("/call/kv/nothing", "null", 404, "no_such_method"),
+        ("/call/kv/put", "{\"key\": ", 400, "bad_request"),
+        ("/call/kv/put", r#"{"key": 7}"#, 400, "bad_request"),
+    ] {
+        let answer = post(&node, path, body).await?;
+        assert_eq!(
+            (answer.0, &answer.1["error"]),
+            (status, &json!(error)),
+            "{path} {body}"
+        );
+        assert!(answer.1["hint"].is_string(), "{path} {body}");
+    }
+    let too_large = vec![b' '; 5 << 20];
+    let (status, _) = request(
+        "POST",
+        &format!("{}/call/kv/put", node.address()),
+        too_large,
+    )
+    .await?;
+    assert_eq!(status, 413);
+    assert_eq!(
+        post(&node, "/call/kv/scan", "{}").await?.1["entries"],
+        json!([])
+    );
+    node.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_node_on_the_same_data_is_refused() -> anyhow::Result<()> {
+    let data = tempfile::tempdir()?;
+    let first = node(data.path()).await?;
+    let refused = node(data.path())
+        .await
+        .err()
+        .expect("the directory is taken");
+    let NodeError::Data { source, .. } = &refused else {
+        panic!("{refused}")
+    };
+    assert!(
+        source.to_string().contains(&std::process::id().to_string()),
+        "{source}"
+    );
+    first.shutdown().await;
+    node(data.path()).await?.shutdown().await;
+    Ok(())
+}
