@@ -39,7 +39,12 @@ enum Bench {
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Runtime::new()?;
+    // The processes of a cluster share the machine's cores with each other: one thread each saves the
+    // wake-ups between threads.
+    let runtime = match cli.bench {
+        Bench::Process(_) => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+        _ => tokio::runtime::Runtime::new()?,
+    };
     let report = match cli.bench {
         Bench::Primitives(bench) => bench.run()?,
         Bench::Coordinator(bench) => bench.run(),
