@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use leap_core::{
-    ChannelMessage, Decision, Effect, Header, Incarnation, Input, ObjectId, OutputId, Participant,
-    PeerMessage, Seq, Speculation, ToParticipant, Version, WorldLine,
+    ChannelMessage, Decision, Effect, GatherId, Header, Incarnation, Input, ObjectId, OutputId,
+    Participant, PeerMessage, Seq, Speculation, ToParticipant, Version, WorldLine,
 };
 use leap_sim::scenario::{End, Scenario};
 
@@ -111,15 +111,7 @@ fn what_was_said_during_a_restore_is_handled_before_any_message() {
 #[test]
 fn nothing_is_consumed_between_two_decisions_that_come_at_once() {
     let [hotel, flight] = [HOTEL, FLIGHT].map(ObjectId::from_name);
-    let mut participant = Participant::new(flight, Incarnation(1), Speculation::On);
-    let admit = ToParticipant::Admit {
-        incarnation: Incarnation(1),
-        world_line: WorldLine(0),
-        keep: Version::ZERO,
-        boundary: BTreeMap::new(),
-    };
-    participant.handle(Input::Coordinator(admit));
-    participant.handle(Input::Restored);
+    let mut participant = admitted(flight);
     let message = ChannelMessage {
         seq: Seq(0),
         header: Header::of(WorldLine(1), hotel, Version(1)),
@@ -178,24 +170,17 @@ fn a_superseded_coordinator_does_not_end_its_successors_gather() {
 /// Rule P9. The same by a detour: the superseded coordinator began a gather of its own, and ended that.
 #[test]
 fn an_older_gather_does_not_replace_a_newer_one() {
-    let mut s = Scenario::new([HOTEL, FLIGHT]);
-    let successor = s.start_coordinator();
-    for name in [HOTEL, FLIGHT] {
-        s.link_to_coordinator(name, successor);
+    let mut participant = admitted(ObjectId::from_name(FLIGHT));
+    let gather = |term, number| GatherId { term, number };
+    let (newer, older) = (gather(2, 1), gather(1, 2));
+    for message in [
+        ToParticipant::Gather { gather: newer },
+        ToParticipant::Gather { gather: older },
+        ToParticipant::GatherDone { gather: older },
+    ] {
+        participant.handle(Input::Coordinator(message));
     }
-    s.hold(HOTEL, End::Coordinator(successor));
-    s.deliver_everything();
-    assert!(s.participant(FLIGHT).is_frozen());
-    // Its report to the old coordinator takes long; the old coordinator begins a gather meanwhile.
-    s.link_to_coordinator(FLIGHT, 1);
-    s.hold(FLIGHT, COORDINATOR);
-    s.link_to_coordinator(HOTEL, 1);
-    s.restart(HOTEL);
-    s.link_to_coordinator(HOTEL, 1);
-    s.deliver_everything();
-    s.heal();
-    s.deliver_everything();
-    assert!(s.participant(FLIGHT).is_frozen());
+    assert!(participant.is_frozen());
 }
 
 /// Rule P7. A superseded coordinator learned from a joining object of a version that was named after
@@ -278,4 +263,18 @@ fn an_output_waits_for_all_that_it_depends_on() {
     assert_eq!(s.released(FLIGHT), []);
     s.settle();
     assert_eq!(s.released(FLIGHT), [OutputId(1)]);
+}
+
+/// A participant that lives in the first world-line.
+fn admitted(object: ObjectId) -> Participant {
+    let mut participant = Participant::new(object, Incarnation(1), Speculation::On);
+    let admit = ToParticipant::Admit {
+        incarnation: Incarnation(1),
+        world_line: WorldLine(0),
+        keep: Version::ZERO,
+        boundary: BTreeMap::new(),
+    };
+    participant.handle(Input::Coordinator(admit));
+    participant.handle(Input::Restored);
+    participant
 }
