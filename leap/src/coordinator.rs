@@ -127,8 +127,12 @@ impl CoordinatorHandle {
             for frame in frames.drain(..) {
                 self.tell(Event::Frame { link, frame });
             }
-            if connection.incoming.recv_many(&mut frames).await == 0 {
-                break;
+            tokio::select! {
+                received = connection.incoming.recv_many(&mut frames) => if received == 0 {
+                    break;
+                },
+                // The coordinator has ended: the participant must look for another.
+                () = self.inbox.closed() => break,
             }
         }
         self.tell(Event::Closed(link));
@@ -169,6 +173,10 @@ impl Driver {
                 }
             }
             self.drain();
+            if self.core.is_superseded() {
+                tracing::warn!("another coordinator has taken over; this one stops");
+                return;
+            }
         }
     }
 
@@ -206,7 +214,9 @@ impl Driver {
     fn handle_frame(&mut self, link: LinkId, frame: Frame) {
         match frame {
             Frame::ToCoordinator(message) => {
-                self.homes.insert(message.sender(), link);
+                // A late message of an old link must not take the object's route back to it.
+                let home = self.homes.entry(message.sender()).or_insert(link);
+                *home = link.max(*home);
                 self.core.handle(CoordinatorInput::Message(message));
             }
             Frame::Announce(entries) => self.announce(entries),

@@ -137,8 +137,9 @@ impl Links {
         for entry in entries {
             let object = entry.object;
             let previous = self.directory.write().insert(object, entry.clone());
-            let moved = previous.is_none_or(|previous| previous.address != entry.address);
-            if moved && !self.local.read().contains_key(&object) {
+            // A new life may have lost what the old one was sent, even if no connection broke.
+            let began = previous.is_none_or(|previous| previous != entry);
+            if began && !self.local.read().contains_key(&object) {
                 self.tell_all_local(|| Event::LinkUp(object));
             }
         }
