@@ -42,7 +42,9 @@ fn main() -> anyhow::Result<()> {
     // The processes of a cluster share the machine's cores with each other: one thread each saves the
     // wake-ups between threads.
     let runtime = match cli.bench {
-        Bench::Process(_) => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+        Bench::Process(_) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?,
         _ => tokio::runtime::Runtime::new()?,
     };
     let report = match cli.bench {
