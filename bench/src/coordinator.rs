@@ -136,15 +136,14 @@ impl Cluster {
         // of the round is what everybody waits for.
         let alone = probability == 0.0;
         let mut committed = 0;
-        let mut last = Instant::now();
         for (bytes, _) in submissions {
-            last = Instant::now();
+            let submitted = Instant::now();
             self.handle(ToCoordinator::decode(&bytes).expect("it was encoded right"));
             let now_committed = self.drain().len() as u64;
-            measured.busy += last.elapsed();
+            measured.busy += submitted.elapsed();
             committed += now_committed;
             if alone || now_committed > 0 {
-                let latency = u64::try_from(last.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                let latency = u64::try_from(submitted.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 measured
                     .latency_ns
                     .record_n(latency, now_committed)
@@ -155,7 +154,6 @@ impl Cluster {
             committed, self.participants,
             "every version of the round is committed at its end"
         );
-        let _ = last;
     }
 
     fn submission(

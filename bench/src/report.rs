@@ -83,14 +83,8 @@ impl Report {
         unit: &'static str,
         aim: f64,
     ) {
-        let compare = Some(Compare::AtMost);
-        self.figures.push(Figure {
-            name: name.into(),
-            value,
-            unit,
-            aim: Some(aim),
-            compare,
-        });
+        self.note(name, value, unit);
+        self.set_aim(aim, Compare::AtMost);
     }
 
     pub(crate) fn at_least(
@@ -100,14 +94,16 @@ impl Report {
         unit: &'static str,
         aim: f64,
     ) {
-        let compare = Some(Compare::AtLeast);
-        self.figures.push(Figure {
-            name: name.into(),
-            value,
-            unit,
-            aim: Some(aim),
-            compare,
-        });
+        self.note(name, value, unit);
+        self.set_aim(aim, Compare::AtLeast);
+    }
+
+    /// Gives the newest figure its aim.
+    fn set_aim(&mut self, aim: f64, compare: Compare) {
+        if let Some(figure) = self.figures.last_mut() {
+            figure.aim = Some(aim);
+            figure.compare = Some(compare);
+        }
     }
 
     /// Prints it: as one JSON object, or as a table.

@@ -17,11 +17,11 @@ mod context;
 mod task;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard};
+use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 use leap_core::{
     Admission, Effect, Header, Input, ObjectId, OutputId, Participant, PeerMessage, RolledBack,
     ToParticipant, Version, WorldLine,
@@ -405,11 +405,19 @@ impl Protocol {
         }
     }
 
+    /// Many actions at a time hold this side. The lock guards no data of its own that a panic could
+    /// leave half changed: what an action changes is the state, which `POISONED` speaks for.
+    fn shared_side(&self) -> ShardedLockReadGuard<'_, ()> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody else holds any side meanwhile (rule P1).
+    fn exclusive_side(&self) -> ShardedLockWriteGuard<'_, ()> {
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn enter_shared(&self) -> Result<ShardedLockReadGuard<'_, ()>, NotActive> {
-        let shared = self
-            .gate
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let shared = self.shared_side();
         if self.flags.load(Ordering::Acquire) & ACTIVE == 0 {
             Err(NotActive)
         } else {
@@ -419,10 +427,7 @@ impl Protocol {
 
     /// Begins an action that changes the state.
     fn begin(&self) -> Result<ShardedLockReadGuard<'_, ()>, NotActive> {
-        let shared = self
-            .gate
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let shared = self.shared_side();
         match self.flags.load(Ordering::Acquire) {
             flags if flags & ACTIVE == 0 => return Err(NotActive),
             flags if flags & DIRTY == 0 => {
@@ -436,10 +441,7 @@ impl Protocol {
 
     /// Begins an action that consumes a message, or says what must come first.
     fn begin_receiving(&self, header: &Header) -> Result<ShardedLockReadGuard<'_, ()>, Admission> {
-        let shared = self
-            .gate
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let shared = self.shared_side();
         if self.flags.load(Ordering::Acquire) & ACTIVE == 0 {
             return Err(Admission::Hold);
         }
@@ -577,10 +579,7 @@ impl Protocol {
 
     /// Ends the object's life, whatever its task does.
     pub(crate) fn stop(&self, why: Stopped) {
-        let _exclusive_side = self
-            .gate
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _exclusive_side = self.exclusive_side();
         self.flags.store(0, Ordering::Release);
         self.end(why);
     }

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use leap_core::{
-    BarrierId, Header, ObjectId, Observer, RolledBack, ToParticipant, Version, WorldLine,
-    message::Refusal,
+    BarrierId, ObjectId, Observer, RolledBack, ToParticipant, Version, WorldLine, message::Refusal,
 };
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
@@ -151,8 +150,4 @@ pub enum ReceiveError {
     /// The object has stopped.
     #[error("the object has stopped: {0}")]
     Stopped(#[from] Stopped),
-}
-
-pub(crate) fn header_is_ahead(header: &Header, known: Option<WorldLine>) -> bool {
-    known < Some(header.world_line)
 }

@@ -154,11 +154,7 @@ impl<S: StateObject> Task<S> {
     /// Handles an input on the shared side; what it delivers runs as part of the open version.
     fn share(&mut self, input: Input) {
         let shared = self.shared.clone();
-        let _shared_side = shared
-            .protocol
-            .gate
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _shared_side = shared.protocol.shared_side();
         if self.is_poisoned() {
             return;
         }
@@ -186,10 +182,7 @@ impl<S: StateObject> Task<S> {
     fn exclude_once(&mut self, input: Input) -> Result<Option<Version>, Stopped> {
         let shared = self.shared.clone();
         let protocol = &shared.protocol;
-        let _exclusive_side = protocol
-            .gate
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _exclusive_side = protocol.exclusive_side();
         if self.is_poisoned() {
             return Ok(None);
         }
@@ -273,10 +266,7 @@ impl<S: StateObject> Task<S> {
     fn seal(&mut self, at_least: Version) {
         let shared = self.shared.clone();
         let protocol = &shared.protocol;
-        let _exclusive_side = protocol
-            .gate
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _exclusive_side = protocol.exclusive_side();
         self.policy.sealed();
         if self.is_poisoned() {
             return;
