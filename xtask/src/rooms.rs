@@ -76,6 +76,18 @@ pub(crate) const ROOMS: &[Room] = &[
         ..UNLIMITED
     },
     Room {
+        name: "leap-instrument",
+        never_reaches: &["wasmtime", "leap-core", "leap-store", "leap", "tokio"],
+        because: "bus stops are a matter of Wasm alone, of no engine",
+        ..UNLIMITED
+    },
+    Room {
+        name: "leap-vm",
+        never_reaches: &["leap-core", "leap-store", "leap", "leap-node", "tokio"],
+        because: "a process knows no network and no protocol",
+        ..UNLIMITED
+    },
+    Room {
         name: "leap-node",
         never_names: &["leap-instrument", "wasmparser", "wasm-encoder"],
         because: "the node does not know how guests are instrumented",
