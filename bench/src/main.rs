@@ -2,6 +2,7 @@
 
 mod cluster;
 mod coordinator;
+mod overhead;
 mod primitives;
 mod recovery;
 mod report;
@@ -35,6 +36,10 @@ enum Bench {
     Process(cluster::Process),
     /// Journal appends against the raw disk
     Store(store::StoreBench),
+    Overhead(overhead::Overhead),
+    /// The service of `bench overhead`
+    #[command(hide = true)]
+    OverheadServer(overhead::OverheadServer),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -42,9 +47,11 @@ fn main() -> anyhow::Result<()> {
     // The processes of a cluster share the machine's cores with each other: one thread each saves the
     // wake-ups between threads.
     let runtime = match cli.bench {
-        Bench::Process(_) => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?,
+        Bench::Process(_) | Bench::OverheadServer(_) => {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+        }
         _ => tokio::runtime::Runtime::new()?,
     };
     let report = match cli.bench {
@@ -54,6 +61,8 @@ fn main() -> anyhow::Result<()> {
         Bench::Recovery(bench) => runtime.block_on(bench.run())?,
         Bench::Process(process) => return runtime.block_on(process.run()),
         Bench::Store(bench) => bench.run()?,
+        Bench::Overhead(bench) => runtime.block_on(bench.run())?,
+        Bench::OverheadServer(server) => return runtime.block_on(server.run()),
     };
     report.print(cli.json)
 }

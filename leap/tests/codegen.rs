@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-/// A proto file, and where the code for it is; both below this crate.
+/// A proto file, and where the code for it is; both below the workspace.
 struct Generated {
     folder: &'static str,
     proto: &'static str,
@@ -13,23 +13,34 @@ struct Generated {
 #[test]
 fn the_network_interface_is_fresh() {
     check(&Generated {
-        folder: "proto",
+        folder: "leap/proto",
         proto: "leap.proto",
-        code: "src/transport/generated/leap.v1.rs",
+        code: "leap/src/transport/generated/leap.v1.rs",
     });
 }
 
 #[test]
 fn the_service_that_tests_call_is_fresh() {
     check(&Generated {
-        folder: "tests/tower",
+        folder: "leap/tests/tower",
         proto: "counter.proto",
-        code: "tests/tower/generated/counter.v1.rs",
+        code: "leap/tests/tower/generated/counter.v1.rs",
+    });
+}
+
+#[test]
+fn the_service_of_the_overhead_benchmark_is_fresh() {
+    check(&Generated {
+        folder: "bench/proto",
+        proto: "kv.proto",
+        code: "bench/src/overhead/generated/kv.v1.rs",
     });
 }
 
 fn check(generated: &Generated) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate is in the workspace");
     let code = root.join(generated.code);
     let fresh = generate(generated, root);
     if std::env::var_os("BLESS").is_some() {
