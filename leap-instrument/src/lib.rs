@@ -1,1 +1,3 @@
 //! Bus stops.
+mod hash;
+pub use hash::ModuleHash;

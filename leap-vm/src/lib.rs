@@ -1,1 +1,6 @@
 //! Processes.
+mod state;
+pub use state::{
+    Captured, Exception, FrameRecord, HostFrame, MemoryShape, Reference, Stage, StopKind,
+    TableState, Value,
+};
