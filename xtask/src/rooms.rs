@@ -82,6 +82,12 @@ pub(crate) const ROOMS: &[Room] = &[
         ..UNLIMITED
     },
     Room {
+        name: "leap-memory",
+        never_reaches: &["wasmtime", "wasmparser", "leap-core", "leap-store", "leap", "tokio"],
+        because: "pages are pages: it knows neither Wasm nor storage",
+        ..UNLIMITED
+    },
+    Room {
         name: "leap-vm",
         never_reaches: &["leap-core", "leap-store", "leap", "leap-node", "tokio"],
         because: "a process knows no network and no protocol",
