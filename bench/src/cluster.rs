@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     #[arg(long, value_enum, default_value = "on")]
     pub(crate) speculation: OnOff,
     /// Milliseconds from a version's first change to its seal, or `adaptive`
-    #[arg(long, default_value = "adaptive", value_parser = parse_group_commit)]
+    #[arg(long, default_value = "adaptive")]
     pub(crate) group_commit: GroupCommit,
     /// Milliseconds added to every durable write
     #[arg(long, default_value_t = 0)]
@@ -72,10 +72,7 @@ impl Settings {
             OnOff::On => "on",
             OnOff::Off => "off",
         };
-        let group_commit = match self.group_commit {
-            GroupCommit::Adaptive => "adaptive".to_owned(),
-            GroupCommit::Fixed(interval) => interval.as_millis().to_string(),
-        };
+        let group_commit = self.group_commit.to_string();
         let latency = self.storage_latency_ms.to_string();
         let arguments = [
             "--speculation",
@@ -86,14 +83,6 @@ impl Settings {
             &latency,
         ];
         arguments.map(str::to_owned)
-    }
-}
-
-pub(crate) fn parse_group_commit(text: &str) -> Result<GroupCommit, String> {
-    match text.parse() {
-        _ if text == "adaptive" => Ok(GroupCommit::Adaptive),
-        Ok(ms) => Ok(GroupCommit::Fixed(Duration::from_millis(ms))),
-        Err(_) => Err("give a number of milliseconds, or `adaptive`".to_owned()),
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Persistence {
     #[arg(long, value_enum, default_value = "on")]
     pub(crate) speculation: OnOff,
     /// Seal a version this many milliseconds after its first change, or `adaptive`: at once when idle
-    #[arg(long, default_value = "adaptive", value_parser = parse_group_commit, value_name = "MS|adaptive")]
+    #[arg(long, default_value = "adaptive", value_name = "MS|adaptive")]
     pub(crate) group_commit: GroupCommit,
     /// Add this many milliseconds to every durable write, to stand for a slower disk
     #[arg(long, default_value_t = 0, value_name = "MS")]
@@ -49,16 +49,6 @@ impl From<OnOff> for Speculation {
             OnOff::On => Self::On,
             OnOff::Off => Self::Off,
         }
-    }
-}
-
-fn parse_group_commit(text: &str) -> Result<GroupCommit, String> {
-    if text == "adaptive" {
-        return Ok(GroupCommit::Adaptive);
-    }
-    match text.parse() {
-        Ok(ms) => Ok(GroupCommit::Fixed(Duration::from_millis(ms))),
-        Err(_) => Err("give a number of milliseconds, or `adaptive`".to_owned()),
     }
 }
 

@@ -46,7 +46,7 @@ mod store;
 pub use error::{JournalError, RegisterError, StoreError};
 pub use journal::{Append, Journal, JournalState, MAX_PAYLOAD_BYTES, Statistics, Upkeep};
 pub use local::DirectoryLock;
-pub use options::{GroupCommit, Location, StoreOptions};
+pub use options::{GroupCommit, Location, NotAGroupCommit, StoreOptions};
 pub use register::{Register, Tag};
 pub use replay::{Record, Recovered, TornTail};
 pub use store::{Claim, Store, Usage};

@@ -75,6 +75,43 @@ pub enum GroupCommit {
     Fixed(Duration),
 }
 
+/// In a configuration: `adaptive`, or a number of milliseconds.
+///
+/// ```
+/// use leap_store::GroupCommit;
+/// use std::time::Duration;
+/// let ten: GroupCommit = "10".parse()?;
+/// assert_eq!(ten, GroupCommit::Fixed(Duration::from_millis(10)));
+/// assert_eq!(ten.to_string(), "10");
+/// assert_eq!("adaptive".parse(), Ok(GroupCommit::Adaptive));
+/// # Ok::<_, leap_store::NotAGroupCommit>(())
+/// ```
+impl FromStr for GroupCommit {
+    type Err = NotAGroupCommit;
+
+    fn from_str(text: &str) -> Result<Self, NotAGroupCommit> {
+        if text == "adaptive" {
+            return Ok(Self::Adaptive);
+        }
+        let ms = text.parse().map_err(|_| NotAGroupCommit(text.to_owned()))?;
+        Ok(Self::Fixed(Duration::from_millis(ms)))
+    }
+}
+
+impl fmt::Display for GroupCommit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Adaptive => f.write_str("adaptive"),
+            Self::Fixed(interval) => write!(f, "{}", interval.as_millis()),
+        }
+    }
+}
+
+/// A text that does not say when to commit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is neither `adaptive` nor a number of milliseconds")]
+pub struct NotAGroupCommit(String);
+
 /// How a store writes. `StoreOptions::default()` is right for production.
 ///
 /// ```

@@ -72,7 +72,7 @@
 //! # }).unwrap();
 //! ```
 
-use std::time::Duration;
+use std::{future::Future, pin::pin, task::Poll, time::Duration};
 
 mod body;
 mod client;
@@ -92,3 +92,16 @@ pub use self::{
 /// How long a message that is ahead of what this host knows may wait for it, unless a layer is told
 /// otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What `future` comes to, if it does within `patience`.
+///
+/// Almost never is anything waited for, and a timer for every message would cost more than the rest: it
+/// is made only when the future waits.
+async fn within<F: Future>(patience: Duration, future: F) -> Result<F::Output, SpeculationError> {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = futures::poll!(future.as_mut()) {
+        return Ok(output);
+    }
+    let in_time = tokio::time::timeout(patience, future).await;
+    in_time.map_err(|_| SpeculationError::NotReady { waited: patience })
+}

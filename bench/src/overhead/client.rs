@@ -7,7 +7,6 @@ use hdrhistogram::Histogram;
 use leap::tower::{ClientLayer, ClientService, Speculative};
 use leap::{Host, SThread};
 use tokio::task::JoinSet;
-use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Response};
 use tower::Layer as _;
@@ -15,7 +14,7 @@ use tower::Layer as _;
 use super::Variant;
 use super::proto::kv_client::KvClient;
 use super::proto::{Key, Pair};
-use super::server::{HEADER, Server, header_of};
+use super::server::{HEADER, Server, header_of, value_of};
 
 const KEYS: u64 = 10_000;
 const VALUE: Bytes = Bytes::from_static(&[7; 128]);
@@ -155,7 +154,7 @@ fn of<T>(message: T, speculative: &Option<Speculative>) -> Request<T> {
 fn with_header<T>(message: T, sthread: &mut Option<SThread>) -> anyhow::Result<Request<T>> {
     let mut request = Request::new(message);
     if let Some(sthread) = sthread {
-        let header = MetadataValue::from_bytes(&sthread.header()?.encode());
+        let header = value_of(&sthread.header()?);
         request.metadata_mut().insert_bin(HEADER, header);
     }
     Ok(request)

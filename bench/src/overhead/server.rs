@@ -17,7 +17,7 @@ use leap_store::Journal;
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::metadata::{BinaryMetadataValue, MetadataMap};
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
@@ -256,11 +256,16 @@ pub(super) fn header_of(metadata: &MetadataMap) -> Result<Header, Status> {
     Header::decode(&bytes).map_err(malformed)
 }
 
+/// A header as metadata that HTTP/2 does not put into its table of headers seen before.
+pub(super) fn value_of(header: &Header) -> BinaryMetadataValue {
+    let mut value = BinaryMetadataValue::from_bytes(&header.encode());
+    value.set_sensitive(true);
+    value
+}
+
 fn with_header<T>(message: T, header: &Header) -> Response<T> {
     let mut response = Response::new(message);
-    response
-        .metadata_mut()
-        .insert_bin(HEADER, MetadataValue::from_bytes(&header.encode()));
+    response.metadata_mut().insert_bin(HEADER, value_of(header));
     response
 }
 

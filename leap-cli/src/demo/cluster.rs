@@ -149,10 +149,6 @@ fn arguments(name: &str, join: &str, directory: &Path, persistence: &Persistence
         OnOff::On => "on",
         OnOff::Off => "off",
     };
-    let group_commit = match persistence.group_commit {
-        leap::GroupCommit::Adaptive => "adaptive".to_owned(),
-        leap::GroupCommit::Fixed(interval) => interval.as_millis().to_string(),
-    };
     let arguments = [
         "demo-service",
         "--name",
@@ -166,7 +162,7 @@ fn arguments(name: &str, join: &str, directory: &Path, persistence: &Persistence
         "--speculation",
         speculation,
         "--group-commit",
-        &group_commit,
+        &persistence.group_commit.to_string(),
         "--storage-latency-ms",
         &persistence.storage_latency_ms.to_string(),
     ];

@@ -10,7 +10,9 @@ use http::{HeaderMap, Request, Response};
 use tonic::Status;
 use tower::{BoxError, Layer, Service};
 
-use super::{PATIENCE, error::SpeculationError, metadata::Manner, speculative::Speculative};
+use super::{
+    PATIENCE, error::SpeculationError, metadata::Manner, speculative::Speculative, within,
+};
 
 /// Carries speculation to other services: for a tonic channel, or any other HTTP client that is a tower
 /// service.
@@ -116,13 +118,7 @@ impl ClientLayer {
         let Some(header) = header else {
             return Ok(());
         };
-        let received = tokio::time::timeout(self.patience, speculative.receive(&header));
-        match received.await {
-            Ok(received) => Ok(received?),
-            Err(_) => Err(SpeculationError::NotReady {
-                waited: self.patience,
-            }),
-        }
+        Ok(within(self.patience, speculative.receive(&header)).await??)
     }
 }
 

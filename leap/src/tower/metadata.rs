@@ -52,7 +52,11 @@ impl Manner {
     /// Puts `header` into `headers`.
     pub(super) fn insert(self, header: &Header, headers: &mut HeaderMap) {
         let value = HeaderValue::try_from(BASE64.encode(header.encode()));
-        headers.insert(self.name(), value.expect("base64 is ASCII"));
+        let mut value = value.expect("base64 is ASCII");
+        // It is different in almost every message: in HTTP/2's table of headers seen before it would
+        // only take the place of others.
+        value.set_sensitive(true);
+        headers.insert(self.name(), value);
     }
 
     /// The header in `headers`, if there is one.

@@ -20,6 +20,7 @@ use super::{
     error::SpeculationError,
     metadata::Manner,
     speculative::Speculative,
+    within,
 };
 use crate::{Host, WeakHost};
 
@@ -64,12 +65,7 @@ impl ServerLayer {
             }
             Ok(Speculative::new(sthread))
         };
-        let not_ready = SpeculationError::NotReady {
-            waited: self.patience,
-        };
-        tokio::time::timeout(self.patience, admitted)
-            .await
-            .unwrap_or(Err(not_ready))
+        within(self.patience, admitted).await?
     }
 }
 
