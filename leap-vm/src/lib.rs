@@ -1,4 +1,5 @@
 //! Processes.
+mod memory;
 mod state;
 pub use state::{
     Captured, Exception, FrameRecord, HostFrame, MemoryShape, Reference, Stage, StopKind,
