@@ -1,0 +1,131 @@
+//! A node whose disk says no, as the operating system says it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use serde_json::Value;
+
+/// How long a node may need to notice and say what is wrong, or to come back.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A `leap serve` of its own, killed when the test ends.
+struct Node {
+    process: Child,
+    url: String,
+}
+
+impl Node {
+    fn start(data: &std::path::Path) -> Self {
+        // A process that passes its limit of file size is killed by SIGXFSZ unless that is ignored, which
+        // a child inherits; then writing fails, as on a full disk.
+        let mut process = Command::new("sh")
+            .args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#])
+            .arg(env!("CARGO_BIN_EXE_leap"))
+            .args(["serve", "--json", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("there is a shell");
+        let stdout = process.stdout.take().expect("it is piped");
+        let mut ready = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut ready)
+            .expect("the node says that it is ready");
+        let ready: Value = serde_json::from_str(&ready).expect("one JSON object");
+        let url = ready["address"].as_str().expect("an address").to_owned();
+        Self { process, url }
+    }
+
+    /// From now on, no file may be longer than this.
+    fn limit_files_to(&self, bytes: Option<u64>) {
+        let pid = Pid::from_child(&self.process);
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        prlimit(Some(pid), Resource::Fsize, limit).expect("a child's limits may be changed");
+    }
+
+    fn leap(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_leap"))
+            .args(arguments)
+            .args(["--url", &self.url])
+            .output()
+            .expect("the command starts")
+    }
+
+    fn put(&self, key: &str) -> Output {
+        let pair = serde_json::json!({ "key": key, "value": "v" }).to_string();
+        self.leap(&["call", "kv", "put", &pair])
+    }
+
+    fn get(&self, key: &str) -> String {
+        let key = serde_json::json!(key).to_string();
+        let output = self.leap(&["call", "kv", "get", &key]);
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Asks again and again until `wanted` says yes to the phase of the object `kv`.
+    fn until_kv(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let started = Instant::now();
+        loop {
+            let status = self.leap(&["status", "--json"]).stdout;
+            let status: Value = serde_json::from_slice(&status).expect("one JSON object");
+            let objects = status["objects"].as_array().expect("objects");
+            let kv = objects.iter().find(|object| object["name"] == "kv");
+            let phase = kv.map_or("", |kv| kv["phase"].as_str().unwrap_or_default());
+            if wanted(phase) {
+                return phase.to_owned();
+            }
+            assert!(started.elapsed() < PATIENCE, "still: {status:#}");
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn an_object_on_a_full_disk_acknowledges_nothing_says_why_and_recovers() {
+    let data = tempfile::tempdir().expect("a directory");
+    let node = Node::start(data.path());
+    assert!(node.put("before").status.success());
+
+    node.limit_files_to(Some(0));
+    let refused = node.put("meanwhile");
+    assert!(!refused.status.success());
+    let phase = node.until_kv(|phase| phase.contains("storage failed"));
+    assert!(phase.contains("File too large"), "{phase}");
+
+    node.limit_files_to(None);
+    node.until_kv(|phase| phase == "active");
+    assert!(node.put("after").status.success());
+    assert_eq!(node.get("before"), r#""v""#);
+    assert_eq!(node.get("after"), r#""v""#);
+    // What was not acknowledged may be there or not, but an answer must not change any more.
+    assert_eq!(node.get("meanwhile"), node.get("meanwhile"));
+}
+
+#[test]
+fn data_that_may_not_be_written_is_a_clear_error() {
+    // Even root may not make files there.
+    let data = "/sys/kernel/leap-data";
+    let output = Command::new(env!("CARGO_BIN_EXE_leap"))
+        .args(["serve", "--data", data])
+        .output()
+        .expect("the command starts");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains(data), "{said}");
+    let reasons = ["Operation not permitted", "Permission denied", "Read-only"];
+    assert!(reasons.iter().any(|reason| said.contains(reason)), "{said}");
+}
