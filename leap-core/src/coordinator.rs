@@ -320,7 +320,7 @@ impl Coordinator {
                     && world_line == self.world_line()
                     && self.is_learning()
                 {
-                    self.graph.persist(object, version, dependencies);
+                    self.graph.persist(object, version, &dependencies);
                 }
             }
             ToCoordinator::Leave { version, .. } => self.handle_leave(object, incarnation, version),
@@ -448,7 +448,7 @@ impl Coordinator {
         for (object, fragment) in fragments {
             for version in fragment.versions.iter().filter(|version| version.durable) {
                 self.graph
-                    .persist(object, version.version, version.dependencies.clone());
+                    .persist(object, version.version, &version.dependencies);
             }
         }
     }

@@ -3,8 +3,9 @@
 //! The boundary is the largest closed set of persisted vertices. It is kept incrementally, at a cost
 //! proportional to the edges of what changes:
 //!
-//! 1. A persisted vertex is *incomplete* while it depends on a vertex that is not persisted. It watches
-//!    one such vertex at a time; since a persisted vertex stays so, it looks at each of its edges once.
+//! 1. A persisted vertex is *incomplete* while it depends on vertices that are not persisted. It counts them,
+//!    and each of them names it in a list; so every submission pays for its own edges, and whatever it
+//!    completes costs one decrement per edge.
 //! 2. All below the lowest version of an incomplete vertex is closed, because no edge leads to a higher
 //!    version (rule P4): it is committed without looking at any edge. This is the usual case.
 //! 3. Above it: a complete vertex is *blocked* by an incomplete one that it can reach. All complete vertices
@@ -14,42 +15,57 @@
 //!    and persisted: it is the boundary's advance. If a single vertex became complete and depends on
 //!    something outside, then so does all that it blocked, and the list just gets another blocker.
 //!
-//! The order in which a vertex looks at its edges is scattered, so that in whatever order the versions
-//! it waits for arrive, it is woken a logarithmic number of times.
+//! Objects have dense numbers here ([`Slot`]); a vertex keeps its edges in one allocation, with the targets already looked up.
 //!
 //! # Invariants
 //!
 //! - Per object: `committed <= persisted`; the vertices kept are exactly those persisted above `committed`.
-//! - Every vertex kept is either watching (incomplete) or in exactly one list (complete). Lists may
-//!   still name vertices that were committed meanwhile.
+//! - Every vertex kept is either incomplete, and counts as many awaited vertices as name it, or complete
+//!   and in exactly one list. Lists may still name vertices that were committed meanwhile.
+//! - `layers` has every version of which a vertex is kept, with the numbers of these and of the incomplete ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     header::DependencySet,
     id::{ObjectId, Version},
 };
 
-/// A vertex within the current world-line.
-type Node = (ObjectId, Version);
+/// An object's position in the graph.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+struct Slot(u32);
 
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+impl Slot {
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A vertex within the current world-line.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+struct Node {
+    slot: Slot,
+    version: Version,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct ObjectState {
+    object: ObjectId,
     committed: Version,
     persisted: Version,
-    /// Persisted above `committed`.
-    vertices: BTreeMap<Version, PersistedVertex>,
+    /// Persisted above `committed`, oldest first.
+    vertices: VecDeque<PersistedVertex>,
     /// Vertices that wait until this object has persisted at least the key.
-    watchers: BTreeMap<Version, Vec<Node>>,
+    waiting: BTreeMap<Version, Vec<Node>>,
+    /// Whether `advanced` names it.
+    has_advanced: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct PersistedVertex {
-    dependencies: DependencySet,
-    /// How many of the dependencies, in scattered order, are known to be persisted.
-    checked: usize,
-    /// What makes the order scattered: see [`stride`].
-    stride: usize,
+    version: Version,
+    /// What it depends on and was not committed when it came, the object's previous version included.
+    edges: Box<[Node]>,
     /// It has an edge that breaks rule P4, or that names no version of its object: only a peer that
     /// does not obey the protocol makes such edges.
     is_irregular: bool,
@@ -58,10 +74,10 @@ struct PersistedVertex {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Stage {
-    /// Watches a vertex that is not persisted.
-    Incomplete,
-    /// All it depends on is persisted; it is being looked at.
-    Complete,
+    /// So many of its edges lead to what is not persisted.
+    Incomplete { missing: u32 },
+    /// All it depends on is persisted; it is being looked at, at this position of a group.
+    Complete { position: u32 },
     /// Complete, and a member of this list.
     Blocked(ListId),
 }
@@ -76,40 +92,58 @@ struct BlockedList {
     members: Vec<Node>,
 }
 
+/// The vertices kept that have one version number.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+struct Layer {
+    /// Their objects, and those of others that were committed meanwhile.
+    slots: Vec<Slot>,
+    kept: usize,
+    incomplete: usize,
+}
+
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Graph {
-    objects: BTreeMap<ObjectId, ObjectState>,
-    /// All vertices kept, by version.
-    kept: BTreeSet<(Version, ObjectId)>,
-    /// Those that are incomplete.
-    incomplete: BTreeSet<(Version, ObjectId)>,
-    /// How many of those kept are irregular; as long as there are any, versions say nothing.
+    objects: Vec<ObjectState>,
+    /// Where each object is, in order of object.
+    slots: Vec<(ObjectId, Slot)>,
+    layers: BTreeMap<Version, Layer>,
+    /// How many vertices are kept.
+    kept: usize,
+    /// How many of those are irregular; as long as there are any, versions say nothing.
     irregular: usize,
     lists: BTreeMap<ListId, BlockedList>,
     /// The list of each vertex that blocks any.
     blockers: BTreeMap<Node, ListId>,
     next_list: ListId,
     /// Where the boundary advanced since it was last asked for.
-    advanced: BTreeMap<ObjectId, Version>,
+    advanced: Vec<Slot>,
 }
 
+/// Asking it.
 impl Graph {
     pub(crate) fn boundary(&self) -> BTreeMap<ObjectId, Version> {
         self.objects
             .iter()
-            .map(|(&object, state)| (object, state.committed))
+            .map(|state| (state.object, state.committed))
             .collect()
     }
 
     pub(crate) fn committed(&self, object: ObjectId) -> Version {
-        self.objects
-            .get(&object)
-            .map_or(Version::ZERO, |state| state.committed)
+        self.position(0, object)
+            .map_or(Version::ZERO, |at| self.state(self.slots[at].1).committed)
     }
 
     /// The boundary's advance since the last call.
     pub(crate) fn take_advanced(&mut self) -> BTreeMap<ObjectId, Version> {
-        std::mem::take(&mut self.advanced)
+        let advanced = std::mem::take(&mut self.advanced);
+        advanced
+            .into_iter()
+            .map(|slot| {
+                let state = self.state_mut(slot);
+                state.has_advanced = false;
+                (state.object, state.committed)
+            })
+            .collect()
     }
 
     pub(crate) fn has_advanced(&self) -> bool {
@@ -118,52 +152,46 @@ impl Graph {
 
     /// The vertices that are persisted and not inside the boundary.
     pub(crate) fn uncommitted(&self) -> usize {
-        self.kept.len()
+        self.kept
     }
 
     /// Who holds the boundary back: for each object that others wait for, the oldest version that is
     /// not persisted and how many persisted vertices wait for it.
     pub(crate) fn awaited(&self) -> impl Iterator<Item = (ObjectId, Version, usize)> + '_ {
-        self.objects.iter().filter_map(|(&object, state)| {
-            let (&version, waiting) = state.watchers.first_key_value()?;
+        self.slots.iter().filter_map(|&(object, slot)| {
+            let (&version, waiting) = self.state(slot).waiting.first_key_value()?;
             Some((object, version, waiting.len()))
         })
     }
+}
 
+/// What changes it.
+impl Graph {
     /// `version` of `object` is persisted. Told twice, the second time says nothing new.
     pub(crate) fn persist(
         &mut self,
         object: ObjectId,
         version: Version,
-        mut dependencies: DependencySet,
+        dependencies: &DependencySet,
     ) {
-        let state = self.objects.entry(object).or_default();
-        if version <= state.persisted {
+        let slot = self.slot(object);
+        let previous = self.state(slot).persisted;
+        if version <= previous {
             return;
+        }
+        let mut edges = Vec::with_capacity(dependencies.len() + 1);
+        let mut from = 0;
+        for (target, at) in dependencies.iter() {
+            let (position, slot) = self.find_or_insert(from, target);
+            from = position + 1;
+            edges.push(Node { slot, version: at });
         }
         // The previous version is implied.
-        dependencies.insert(object, state.persisted);
-        state.persisted = version;
-        let vertex = PersistedVertex {
-            stride: stride(dependencies.len()),
-            dependencies,
-            checked: 0,
-            is_irregular: false,
-            stage: Stage::Incomplete,
-        };
-        state.vertices.insert(version, vertex);
-        self.kept.insert((version, object));
-        self.incomplete.insert((version, object));
-        let mut later = state.watchers.split_off(&version.next());
-        std::mem::swap(&mut state.watchers, &mut later);
-        let mut candidates: Vec<Node> = later.into_values().flatten().collect();
-        candidates.push((object, version));
-        candidates.retain(|&node| self.complete(node));
-        if candidates.is_empty() {
-            return;
-        }
-        self.commit_low_versions();
-        self.resolve(candidates);
+        edges.push(Node {
+            slot,
+            version: previous,
+        });
+        self.add(Node { slot, version }, edges);
     }
 
     /// All up to these versions is inside the boundary, as the objects themselves remember.
@@ -173,10 +201,9 @@ impl Graph {
     ) {
         let mut changed = false;
         for (object, version) in committed {
-            let state = self.objects.entry(object).or_default();
-            if version > state.committed {
-                state.committed = version;
-                self.advanced.insert(object, version);
+            let slot = self.slot(object);
+            if version > self.state(slot).committed {
+                self.advance(slot, version);
                 changed = true;
             }
         }
@@ -187,105 +214,172 @@ impl Graph {
 
     /// Removes what a decision does not keep.
     pub(crate) fn roll_back(&mut self, cut: &BTreeMap<ObjectId, Version>) {
-        for (object, &keep) in cut {
-            if let Some(state) = self.objects.get_mut(object) {
-                assert!(
-                    keep >= state.committed,
-                    "rule P7: {object:?} is committed at {:?}",
-                    state.committed
-                );
-                state.vertices.split_off(&keep.next());
-                let newest = state.vertices.last_key_value().map(|(&version, _)| version);
-                state.persisted = newest.unwrap_or(state.committed);
-            }
+        for (&object, &keep) in cut {
+            let slot = self.slot(object);
+            let state = self.state_mut(slot);
+            assert!(
+                keep >= state.committed,
+                "rule P7: {object:?} is committed at {:?}",
+                state.committed
+            );
+            state.vertices.retain(|vertex| vertex.version <= keep);
         }
         self.rebuild();
     }
 
     /// Derives everything from the vertices again, where the cheap way does not apply.
     fn rebuild(&mut self) {
-        self.kept.clear();
-        self.incomplete.clear();
+        self.layers.clear();
+        self.kept = 0;
         self.irregular = 0;
         self.lists.clear();
         self.blockers.clear();
         let mut vertices = Vec::new();
-        for (&object, state) in &mut self.objects {
-            state.watchers.clear();
-            let kept = std::mem::take(&mut state.vertices).split_off(&state.committed.next());
-            vertices.extend(
-                kept.into_iter()
-                    .map(|(version, vertex)| (object, version, vertex.dependencies)),
-            );
+        for (index, state) in (0..).zip(&mut self.objects) {
+            let slot = Slot(index);
+            let kept = std::mem::take(&mut state.vertices).into_iter();
+            let kept = kept.filter(|vertex| vertex.version > state.committed);
+            vertices.extend(kept.map(|vertex| (slot, vertex.version, vertex.edges)));
+            state.waiting.clear();
             state.persisted = state.committed;
         }
-        for (object, version, dependencies) in vertices {
-            self.persist(object, version, dependencies);
+        for (slot, version, edges) in vertices {
+            self.add(Node { slot, version }, edges.into_vec());
+        }
+    }
+}
+
+/// Rule 1: what is complete.
+impl Graph {
+    /// A vertex is persisted, the next one of its object.
+    fn add(&mut self, node: Node, mut edges: Vec<Node>) {
+        self.state_mut(node.slot).persisted = node.version;
+        edges.retain(|edge| edge.version > self.state(edge.slot).committed);
+        let (missing, is_irregular) = self.wait_for(node, &edges);
+        self.irregular += usize::from(is_irregular);
+        self.kept += 1;
+        let layer = self.layers.entry(node.version).or_default();
+        layer.slots.push(node.slot);
+        layer.kept += 1;
+        layer.incomplete += 1;
+        self.state_mut(node.slot)
+            .vertices
+            .push_back(PersistedVertex {
+                version: node.version,
+                edges: edges.into_boxed_slice(),
+                is_irregular,
+                stage: Stage::Incomplete { missing },
+            });
+        let complete = self.complete(node);
+        if !complete.is_empty() {
+            self.commit_low_versions();
+            self.resolve(complete);
         }
     }
 
-    /// Steps over the edges of `node` that lead to persisted vertices; watches the first that does
-    /// not. Returns whether the node is complete.
-    fn complete(&mut self, node: Node) -> bool {
-        let vertex = &self.objects[&node.0].vertices[&node.1];
-        let edges = vertex.dependencies.len();
-        let mut checked = vertex.checked;
-        let mut is_irregular = vertex.is_irregular;
-        let mut missing = None;
-        while checked < edges {
-            let (on, at) = vertex.dependencies.nth(checked * vertex.stride % edges);
-            let state = self.objects.get(&on);
-            if at != Version::ZERO && state.is_none_or(|state| at > state.persisted) {
-                missing = Some((on, at));
-                break;
+    /// Enters a vertex into the lists of all that it has to wait for; answers how many these are, and
+    /// whether any of its edges is irregular as far as can be seen now.
+    fn wait_for(&mut self, node: Node, edges: &[Node]) -> (u32, bool) {
+        let mut missing = 0;
+        let mut is_irregular = false;
+        for &edge in edges {
+            is_irregular |= edge.version > node.version;
+            let state = self.state_mut(edge.slot);
+            if edge.version > state.persisted {
+                missing += 1;
+                state.waiting.entry(edge.version).or_default().push(node);
+            } else if edge != node {
+                is_irregular |= state.index_of(edge.version).is_err();
             }
-            let is_known =
-                |state: &ObjectState| at <= state.committed || state.vertices.contains_key(&at);
-            is_irregular |= at > node.1 || state.is_some_and(|state| !is_known(state));
-            checked += 1;
         }
-        let vertex = self.vertex(node).expect("candidates are kept");
-        vertex.checked = checked;
-        let is_newly_irregular =
-            is_irregular && !std::mem::replace(&mut vertex.is_irregular, is_irregular);
-        if missing.is_none() {
-            vertex.stage = Stage::Complete;
-            self.incomplete.remove(&(node.1, node.0));
-        }
-        self.irregular += usize::from(is_newly_irregular);
-        let Some((on, at)) = missing else {
-            return true;
-        };
-        let watchers = &mut self.objects.entry(on).or_default().watchers;
-        watchers.entry(at).or_default().push(node);
-        false
+        (missing, is_irregular)
     }
 
+    /// The vertices that `node`, just persisted, makes complete: itself perhaps, and those that waited for
+    /// nothing else.
+    fn complete(&mut self, node: Node) -> Vec<Node> {
+        let mut complete = Vec::new();
+        if self.stage(node) == Some(Stage::Incomplete { missing: 0 }) {
+            complete.push(node);
+        }
+        let state = self.state_mut(node.slot);
+        let later = state.waiting.split_off(&node.version.next());
+        for (version, waiting) in std::mem::replace(&mut state.waiting, later) {
+            for waits in waiting {
+                if self.arrived(waits, version != node.version) {
+                    complete.push(waits);
+                }
+            }
+        }
+        for &node in &complete {
+            self.set_stage(node, Stage::Complete { position: 0 });
+            let layer = self.layers.get_mut(&node.version);
+            layer.expect("what is kept has a layer").incomplete -= 1;
+        }
+        complete
+    }
+
+    /// Something that `node` waited for is persisted; if only a later version of it is, the edge is irregular.
+    /// Returns whether nothing else is missing.
+    fn arrived(&mut self, node: Node, is_irregular: bool) -> bool {
+        let vertex = self.vertex_mut(node).expect("whoever waits is kept");
+        let is_news = is_irregular && !std::mem::replace(&mut vertex.is_irregular, true);
+        let Stage::Incomplete { missing } = &mut vertex.stage else {
+            unreachable!("{node:?} is complete and waits");
+        };
+        *missing -= 1;
+        let is_complete = *missing == 0;
+        self.irregular += usize::from(is_news);
+        is_complete
+    }
+}
+
+/// Rule 2: what is below all that is incomplete.
+impl Graph {
     /// Commits all below the lowest incomplete version: what these vertices depend on has no higher
     /// version (rule P4) and so is persisted, complete and among them.
     fn commit_low_versions(&mut self) {
-        let limit = self.incomplete.first().map(|&(version, _)| version);
         while self.irregular == 0
-            && let Some(&(version, object)) = self.kept.first()
-            && limit.is_none_or(|limit| version < limit)
+            && let Some(layer) = self.layers.first_entry()
+            && layer.get().incomplete == 0
         {
-            self.commit((object, version));
+            let version = *layer.key();
+            for slot in layer.remove().slots {
+                // Others of the layer may have been committed before it.
+                if self.state(slot).committed < version {
+                    self.commit(Node { slot, version });
+                }
+            }
         }
     }
 
     /// Takes a vertex inside the boundary, where nothing needs to be known of it any more (rule P13).
-    fn commit(&mut self, (object, version): Node) {
-        let state = self
-            .objects
-            .get_mut(&object)
-            .expect("kept vertices have an object");
-        let vertex = state.vertices.remove(&version).expect("the vertex is kept");
-        state.committed = state.committed.max(version);
+    fn commit(&mut self, node: Node) {
+        let vertex = self.state_mut(node.slot).vertices.pop_front();
+        let vertex = vertex.expect("the vertex is kept");
+        assert_eq!(vertex.version, node.version, "versions are a chain");
         self.irregular -= usize::from(vertex.is_irregular);
-        self.advanced.insert(object, state.committed);
-        self.kept.remove(&(version, object));
+        self.kept -= 1;
+        if let Some(layer) = self.layers.get_mut(&node.version) {
+            layer.kept -= 1;
+            if layer.kept == 0 {
+                self.layers.remove(&node.version);
+            }
+        }
+        self.advance(node.slot, node.version);
     }
 
+    fn advance(&mut self, slot: Slot, committed: Version) {
+        let state = self.state_mut(slot);
+        state.committed = committed;
+        if !std::mem::replace(&mut state.has_advanced, true) {
+            self.advanced.push(slot);
+        }
+    }
+}
+
+/// Rules 3 and 4: what is complete above it.
+impl Graph {
     /// Takes in vertices that have just become complete, some of which may be committed already.
     fn resolve(&mut self, complete: Vec<Node>) {
         if let [only] = complete[..]
@@ -296,17 +390,16 @@ impl Graph {
             self.block(only, blocker);
             return;
         }
-        let mut group: BTreeSet<Node> = BTreeSet::new();
+        let mut group = Vec::new();
         for node in complete {
-            group.insert(node);
-            group.extend(
-                self.take_list(node)
-                    .into_iter()
-                    .flat_map(|list| list.members),
-            );
+            group.push(node);
+            let list = self.take_list(node);
+            group.extend(list.into_iter().flat_map(|list| list.members));
         }
         group.retain(|&node| self.stage(node).is_some());
-        self.resolve_group(group);
+        group.sort_unstable();
+        group.dedup();
+        self.resolve_group(&group);
     }
 
     /// An incomplete vertex that `node` reaches through a vertex that it does not block itself.
@@ -314,45 +407,50 @@ impl Graph {
         let own = self.blockers.get(&node);
         self.targets(node)
             .find_map(|target| match self.stage(target) {
-                Some(Stage::Incomplete) => Some(target),
+                Some(Stage::Incomplete { .. }) => Some(target),
                 Some(Stage::Blocked(list)) if Some(&list) != own => Some(self.lists[&list].blocker),
-                Some(Stage::Blocked(_) | Stage::Complete) | None => None,
+                Some(Stage::Blocked(_) | Stage::Complete { .. }) | None => None,
             })
     }
 
-    /// Commits the largest closed part of `group` and hangs the rest below what blocks it.
-    fn resolve_group(&mut self, mut group: BTreeSet<Node>) {
-        let mut dependents: BTreeMap<Node, Vec<Node>> = BTreeMap::new();
-        let mut stuck: Vec<(Node, Node)> = Vec::new();
-        for &node in &group {
+    /// Commits the largest closed part of `group`, which is in order, and hangs the rest below what blocks it.
+    fn resolve_group(&mut self, group: &[Node]) {
+        for (position, &node) in (0..).zip(group) {
+            self.set_stage(node, Stage::Complete { position });
+        }
+        let (dependents, mut stuck) = self.explore(group);
+        let mut is_stuck = vec![false; group.len()];
+        while let Some((position, blocker)) = stuck.pop() {
+            if !std::mem::replace(&mut is_stuck[position as usize], true) {
+                self.block(group[position as usize], blocker);
+                let above = dependents[position as usize].iter();
+                stuck.extend(above.map(|&above| (above, blocker)));
+            }
+        }
+        for (&node, is_stuck) in group.iter().zip(is_stuck) {
+            if !is_stuck {
+                self.commit(node);
+            }
+        }
+    }
+
+    /// For each vertex of `group` those of the group that depend on it, by their positions; and those that
+    /// depend on something outside, each with what blocks it.
+    fn explore(&self, group: &[Node]) -> (Vec<Vec<u32>>, Vec<(u32, Node)>) {
+        let mut dependents = vec![Vec::new(); group.len()];
+        let mut stuck = Vec::new();
+        for (position, &node) in (0..).zip(group) {
             for target in self.targets(node) {
-                match self.stage(target) {
-                    _ if group.contains(&target) => {
-                        dependents.entry(target).or_default().push(node);
+                match self.stage(target).expect("targets are kept") {
+                    Stage::Complete { position: below } => {
+                        dependents[below as usize].push(position);
                     }
-                    Some(Stage::Incomplete) => stuck.push((node, target)),
-                    Some(Stage::Blocked(list)) => stuck.push((node, self.lists[&list].blocker)),
-                    Some(Stage::Complete) | None => {
-                        unreachable!("what is kept and being looked at is in the group")
-                    }
+                    Stage::Incomplete { .. } => stuck.push((position, target)),
+                    Stage::Blocked(list) => stuck.push((position, self.lists[&list].blocker)),
                 }
             }
         }
-        while let Some((node, blocker)) = stuck.pop() {
-            if group.remove(&node) {
-                self.block(node, blocker);
-                stuck.extend(
-                    dependents
-                        .remove(&node)
-                        .into_iter()
-                        .flatten()
-                        .map(|above| (above, blocker)),
-                );
-            }
-        }
-        for node in group {
-            self.commit(node);
-        }
+        (dependents, stuck)
     }
 
     fn take_list(&mut self, blocker: Node) -> Option<BlockedList> {
@@ -371,9 +469,7 @@ impl Graph {
             .or_insert(BlockedList { blocker, members })
             .members
             .push(node);
-        self.vertex(node)
-            .expect("only kept vertices are blocked")
-            .stage = Stage::Blocked(list);
+        self.set_stage(node, Stage::Blocked(list));
     }
 
     /// Hangs what `from` blocked below `to`. Of two lists the shorter is relabelled, so that no
@@ -396,7 +492,7 @@ impl Graph {
     fn append_list(&mut self, short: ListId, long: ListId) -> ListId {
         let short = self.lists.remove(&short).expect("the list is kept");
         for &node in &short.members {
-            if let Some(vertex) = self.vertex(node) {
+            if let Some(vertex) = self.vertex_mut(node) {
                 vertex.stage = Stage::Blocked(long);
             }
         }
@@ -410,50 +506,109 @@ impl Graph {
 
     /// The uncommitted vertices that the edges of `node`, a complete vertex, lead to.
     fn targets(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
-        let dependencies = &self.objects[&node.0].vertices[&node.1].dependencies;
-        dependencies.iter().filter_map(|edge| self.target(edge))
-    }
-
-    /// The stage of a vertex, if it is kept.
-    fn stage(&self, (object, version): Node) -> Option<Stage> {
-        let vertex = self.objects.get(&object)?.vertices.get(&version)?;
-        Some(vertex.stage)
+        let vertex = self.vertex(node).expect("what is complete is kept");
+        vertex.edges.iter().filter_map(|&edge| self.target(edge))
     }
 
     /// The vertex that an edge leads to, unless it is committed: the oldest kept one that is not
     /// older than the version the edge names.
-    fn target(&self, (object, version): (ObjectId, Version)) -> Option<Node> {
-        let state = self.objects.get(&object)?;
-        if version <= state.committed {
+    fn target(&self, edge: Node) -> Option<Node> {
+        let state = self.state(edge.slot);
+        if edge.version <= state.committed {
             return None;
         }
-        let (&found, _) = state
-            .vertices
-            .range(version..)
-            .next()
-            .expect("complete vertices depend on persisted ones");
-        Some((object, found))
-    }
-
-    fn vertex(&mut self, (object, version): Node) -> Option<&mut PersistedVertex> {
-        self.objects.get_mut(&object)?.vertices.get_mut(&version)
+        let (Ok(index) | Err(index)) = state.index_of(edge.version);
+        Some(Node {
+            version: state.vertices[index].version,
+            ..edge
+        })
     }
 }
 
-/// A step with which one comes by every position of `0..length` before one comes back, and which
-/// spreads any few positions in a row over the whole: about the golden section of it.
-fn stride(length: usize) -> usize {
-    let golden = length * 5 / 8 + 1;
-    (golden..)
-        .find(|&step| gcd(step, length) == 1)
-        .expect("one above the length has no common divisor")
+/// Finding things.
+impl Graph {
+    fn state(&self, slot: Slot) -> &ObjectState {
+        &self.objects[slot.index()]
+    }
+
+    fn state_mut(&mut self, slot: Slot) -> &mut ObjectState {
+        &mut self.objects[slot.index()]
+    }
+
+    fn vertex(&self, node: Node) -> Option<&PersistedVertex> {
+        let state = self.state(node.slot);
+        Some(&state.vertices[state.index_of(node.version).ok()?])
+    }
+
+    fn vertex_mut(&mut self, node: Node) -> Option<&mut PersistedVertex> {
+        let state = self.state_mut(node.slot);
+        let index = state.index_of(node.version).ok()?;
+        Some(&mut state.vertices[index])
+    }
+
+    /// The stage of a vertex, if it is kept.
+    fn stage(&self, node: Node) -> Option<Stage> {
+        self.vertex(node).map(|vertex| vertex.stage)
+    }
+
+    fn set_stage(&mut self, node: Node, stage: Stage) {
+        self.vertex_mut(node).expect("the vertex is kept").stage = stage;
+    }
+
+    fn slot(&mut self, object: ObjectId) -> Slot {
+        self.find_or_insert(0, object).1
+    }
+
+    /// The position in `slots` of an object that is not before position `from`, and its slot. Finds it
+    /// at once if it is the very next one.
+    fn find_or_insert(&mut self, from: usize, object: ObjectId) -> (usize, Slot) {
+        match self.position(from, object) {
+            Ok(position) => (position, self.slots[position].1),
+            Err(position) => {
+                let slot = u32::try_from(self.objects.len()).map(Slot);
+                let slot = slot.expect("a cluster has fewer than 2^32 objects");
+                self.objects.push(ObjectState::new(object));
+                self.slots.insert(position, (object, slot));
+                (position, slot)
+            }
+        }
+    }
+
+    /// Where in `slots`, from position `from` on, `object` is or would be. The nearer it is, the faster:
+    /// the dependencies of a vertex come in order.
+    fn position(&self, from: usize, object: ObjectId) -> Result<usize, usize> {
+        let rest = &self.slots[from..];
+        let mut reach = 1;
+        while rest
+            .get(reach - 1)
+            .is_some_and(|&(other, _)| other < object)
+        {
+            reach *= 2;
+        }
+        let near = &rest[reach / 2..rest.len().min(reach)];
+        near.binary_search_by_key(&object, |&(other, _)| other)
+            .map(|found| from + reach / 2 + found)
+            .map_err(|place| from + reach / 2 + place)
+    }
 }
 
-fn gcd(mut a: usize, mut b: usize) -> usize {
-    while b != 0 {
-        (a, b) = (b, a % b);
+impl ObjectState {
+    fn new(object: ObjectId) -> Self {
+        Self {
+            object,
+            committed: Version::ZERO,
+            persisted: Version::ZERO,
+            vertices: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            has_advanced: false,
+        }
     }
-    a
+
+    /// Where among its vertices `version` is, or would be.
+    fn index_of(&self, version: Version) -> Result<usize, usize> {
+        self.vertices
+            .binary_search_by_key(&version, |vertex| vertex.version)
+    }
 }
 
 #[cfg(test)]

@@ -72,11 +72,6 @@ impl DependencySet {
         self.entries.iter().copied()
     }
 
-    /// The dependency at position `index` in order of object.
-    pub(crate) fn nth(&self, index: usize) -> (ObjectId, Version) {
-        self.entries[index]
-    }
-
     /// How many objects the set depends on.
     pub fn len(&self) -> usize {
         self.entries.len()

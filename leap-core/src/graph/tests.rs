@@ -139,7 +139,7 @@ fn compare(steps: Vec<Step>, obeys_p4: bool) -> Result<(), TestCaseError> {
                     })
                     .filter(|&(target, _)| target != object)
                     .collect();
-                graph.persist(object, version, dependencies.clone());
+                graph.persist(object, version, &dependencies);
                 model.persist(object, version, dependencies);
             }
             Step::RollBack(losses) => {
@@ -207,10 +207,10 @@ fn depends_on(dependencies: &[(u64, u64)]) -> DependencySet {
 #[test]
 fn a_cycle_commits_as_a_whole() {
     let mut graph = Graph::default();
-    graph.persist(ObjectId(1), Version(1), depends_on(&[(2, 1)]));
-    graph.persist(ObjectId(2), Version(1), depends_on(&[(3, 1)]));
+    graph.persist(ObjectId(1), Version(1), &depends_on(&[(2, 1)]));
+    graph.persist(ObjectId(2), Version(1), &depends_on(&[(3, 1)]));
     assert!(!graph.has_advanced());
-    graph.persist(ObjectId(3), Version(1), depends_on(&[(1, 1)]));
+    graph.persist(ObjectId(3), Version(1), &depends_on(&[(1, 1)]));
     assert_eq!(graph.take_advanced().len(), 3);
     assert_eq!(graph.uncommitted(), 0);
 }
@@ -218,10 +218,10 @@ fn a_cycle_commits_as_a_whole() {
 #[test]
 fn an_edge_to_a_version_that_was_skipped_leads_to_the_next_one() {
     let mut graph = Graph::default();
-    graph.persist(ObjectId(1), Version(3), depends_on(&[(2, 2)]));
-    graph.persist(ObjectId(2), Version(1), depends_on(&[]));
+    graph.persist(ObjectId(1), Version(3), &depends_on(&[(2, 2)]));
+    graph.persist(ObjectId(2), Version(1), &depends_on(&[]));
     assert_eq!(graph.committed(ObjectId(1)), Version(0));
-    graph.persist(ObjectId(2), Version(5), depends_on(&[]));
+    graph.persist(ObjectId(2), Version(5), &depends_on(&[]));
     assert_eq!(graph.committed(ObjectId(1)), Version(3));
 }
 
@@ -230,17 +230,17 @@ fn what_waits_below_one_blocker_waits_cheaply() {
     // Rule 3 of the module documentation: a long chain that hangs below one missing vertex is not
     // looked at again while ever more is added to it.
     let mut graph = Graph::default();
-    graph.persist(ObjectId(0), Version(1), depends_on(&[(9, 1)]));
+    graph.persist(ObjectId(0), Version(1), &depends_on(&[(9, 1)]));
     for version in 1..=20_000 {
         graph.persist(
             ObjectId(1),
             Version(version),
-            depends_on(&[(0, 1), (2, version - 1)]),
+            &depends_on(&[(0, 1), (2, version - 1)]),
         );
-        graph.persist(ObjectId(2), Version(version), depends_on(&[(1, version)]));
+        graph.persist(ObjectId(2), Version(version), &depends_on(&[(1, version)]));
     }
     assert_eq!(graph.uncommitted(), 40_001);
-    graph.persist(ObjectId(9), Version(1), depends_on(&[]));
+    graph.persist(ObjectId(9), Version(1), &depends_on(&[]));
     assert_eq!(graph.uncommitted(), 0);
     let members: usize = graph.lists.values().map(|list| list.members.len()).sum();
     assert_eq!(members, 0);
