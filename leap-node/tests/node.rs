@@ -126,3 +126,46 @@ async fn a_second_node_on_the_same_data_is_refused() -> anyhow::Result<()> {
     node(data.path()).await?.shutdown().await;
     Ok(())
 }
+
+/// In an object store there is no lock: two nodes may claim the same objects there.
+#[tokio::test]
+async fn of_two_nodes_with_the_same_objects_the_older_is_fenced_and_says_so() -> anyhow::Result<()>
+{
+    let options = NodeOptions {
+        data: "memory:claimed-twice".to_owned(),
+        listen: "127.0.0.1:0".to_owned(),
+        ..NodeOptions::default()
+    };
+    let older = Node::start(options.clone()).await?;
+    let first = json!({ "key": "a", "value": "1" }).to_string();
+    assert_eq!(post(&older, "/call/kv/put", first).await?.0, 200);
+
+    let join = Some(older.address().to_owned());
+    let newer = Node::start(NodeOptions { join, ..options }).await?;
+    assert_eq!(
+        post(&newer, "/call/kv/get", r#""a""#).await?,
+        (200, json!("1"))
+    );
+    let why = loop {
+        let status = older.host().status().await;
+        let kv = status.objects.iter().find(|object| object.name == "kv");
+        let phase = &kv.expect("it was hosted there").phase;
+        if phase.starts_with("stopped") {
+            break phase.clone();
+        }
+        // The news is on its way; a test that waits for ever has failed.
+        tokio::task::yield_now().await;
+    };
+    assert!(why.contains("incarnation 2"), "{why}");
+
+    // The older node still answers: it forwards to the one that has the object now.
+    let second = json!({ "key": "a", "value": "2" }).to_string();
+    assert_eq!(post(&older, "/call/kv/put", second).await?.0, 200);
+    assert_eq!(
+        post(&newer, "/call/kv/get", r#""a""#).await?,
+        (200, json!("2"))
+    );
+    newer.shutdown().await;
+    older.shutdown().await;
+    Ok(())
+}
