@@ -4,6 +4,9 @@
 //! on a random choice of the others' versions of that round. Messages are decoded as they would be
 //! from the network. A version's latency counts from the moment when the last version that it
 //! depends on, directly or not, was submitted: before that, nothing could commit it.
+//!
+//! Everything is measured twice: as it usually is, and beside a straggler, whose oldest version waits
+//! while all others go on.
 
 use std::time::{Duration, Instant};
 
@@ -36,22 +39,26 @@ pub(crate) struct CoordinatorBench {
 impl CoordinatorBench {
     pub(crate) fn run(self) -> Report {
         let mut report = Report::new("coordinator");
-        for &participants in &self.participants {
+        for straggler in [false, true] {
             for &probability in &self.probabilities {
-                let measured = Cluster::new(participants)
-                    .measure(probability, Duration::from_millis(self.each_ms));
-                let what = format!("{participants} participants, p = {probability}");
-                let [median, p95] =
-                    [0.5, 0.95].map(|q| measured.latency_ns.value_at_quantile(q) as f64 / 1e6);
-                if participants <= 512 {
-                    report.at_most(format!("{what}: median"), median, "ms", 5.0);
-                    report.at_most(format!("{what}: p95"), p95, "ms", 5.0);
-                } else {
-                    report.note(format!("{what}: median"), median, "ms");
-                    report.note(format!("{what}: p95"), p95, "ms");
+                let mut smaller: Option<Measured> = None;
+                for &participants in &self.participants {
+                    let measured = Cluster::new(participants, straggler)
+                        .measure(probability, Duration::from_millis(self.each_ms));
+                    let apart = if straggler { ", a straggler" } else { "" };
+                    let what = format!("{participants} participants, p = {probability}{apart}");
+                    measured.tell(&mut report, &what, participants);
+                    if let Some(smaller) = smaller.filter(|_| probability > 0.0) {
+                        let growth = measured.growth(&smaller);
+                        report.at_most(
+                            format!("{what}: median's growth / edges'"),
+                            growth,
+                            "",
+                            1.0,
+                        );
+                    }
+                    smaller = Some(measured);
                 }
-                let per_edge = measured.busy.as_nanos() as f64 / measured.edges.max(1) as f64;
-                report.note(format!("{what}: coordinator time per edge"), per_edge, "ns");
             }
         }
         report
@@ -64,6 +71,32 @@ struct Measured {
     busy: Duration,
     /// Edges submitted, the implied one to the previous version included.
     edges: u64,
+    rounds: u64,
+}
+
+impl Measured {
+    fn median_ms(&self) -> f64 {
+        self.latency_ns.value_at_quantile(0.5) as f64 / 1e6
+    }
+
+    fn tell(&self, report: &mut Report, what: &str, participants: u64) {
+        let p95_ms = self.latency_ns.value_at_quantile(0.95) as f64 / 1e6;
+        for (name, latency_ms) in [("median", self.median_ms()), ("p95", p95_ms)] {
+            match participants {
+                ..=512 => report.at_most(format!("{what}: {name}"), latency_ms, "ms", 5.0),
+                _ => report.note(format!("{what}: {name}"), latency_ms, "ms"),
+            }
+        }
+        let per_edge = self.busy.as_nanos() as f64 / self.edges.max(1) as f64;
+        report.note(format!("{what}: coordinator time per edge"), per_edge, "ns");
+    }
+
+    /// How much longer its median is than that of a smaller cluster, per edge of a round.
+    fn growth(&self, smaller: &Self) -> f64 {
+        let per_edge =
+            |measured: &Self| measured.median_ms() * measured.rounds as f64 / measured.edges as f64;
+        per_edge(self) / per_edge(smaller)
+    }
 }
 
 struct Cluster {
@@ -73,7 +106,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new(participants: u64) -> Self {
+    fn new(participants: u64, straggler: bool) -> Self {
         let mut cluster = Self {
             coordinator: Coordinator::recover(1, []),
             participants,
@@ -88,7 +121,31 @@ impl Cluster {
             });
             cluster.drain();
         }
+        if straggler {
+            cluster.add_straggler();
+        }
         cluster
+    }
+
+    /// One more participant waits for ever, at a version below all others: nothing can be committed
+    /// any more without looking at its edges.
+    fn add_straggler(&mut self) {
+        let (object, missing) = (ObjectId(self.participants), ObjectId(self.participants + 1));
+        let fragment = Fragment::default();
+        self.handle(ToCoordinator::Join {
+            object,
+            incarnation: INCARNATION,
+            fragment,
+        });
+        self.drain();
+        self.handle(ToCoordinator::Persisted {
+            object,
+            incarnation: INCARNATION,
+            world_line: WorldLine(0),
+            version: Version(1),
+            dependencies: DependencySet::from_iter([(missing, Version(1))]),
+        });
+        self.drain();
     }
 
     fn handle(&mut self, message: ToCoordinator) {
@@ -117,6 +174,7 @@ impl Cluster {
             latency_ns: Histogram::new(3).expect("3 digits"),
             busy: Duration::ZERO,
             edges: 0,
+            rounds: 0,
         };
         let started = Instant::now();
         let mut version = Version(0);
@@ -128,6 +186,7 @@ impl Cluster {
     }
 
     fn round(&mut self, version: Version, probability: f64, measured: &mut Measured) {
+        measured.rounds += 1;
         let submissions: Vec<_> = (0..self.participants)
             .map(|object| self.submission(ObjectId(object), version, probability))
             .collect();

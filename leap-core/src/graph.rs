@@ -405,12 +405,11 @@ impl Graph {
     /// An incomplete vertex that `node` reaches through a vertex that it does not block itself.
     fn outside_blocker(&self, node: Node) -> Option<Node> {
         let own = self.blockers.get(&node);
-        self.targets(node)
-            .find_map(|target| match self.stage(target) {
-                Some(Stage::Incomplete { .. }) => Some(target),
-                Some(Stage::Blocked(list)) if Some(&list) != own => Some(self.lists[&list].blocker),
-                Some(Stage::Blocked(_) | Stage::Complete { .. }) | None => None,
-            })
+        self.targets(node).find_map(|(target, stage)| match stage {
+            Stage::Incomplete { .. } => Some(target),
+            Stage::Blocked(list) if Some(&list) != own => Some(self.lists[&list].blocker),
+            Stage::Blocked(_) | Stage::Complete { .. } => None,
+        })
     }
 
     /// Commits the largest closed part of `group`, which is in order, and hangs the rest below what blocks it.
@@ -418,13 +417,16 @@ impl Graph {
         for (position, &node) in (0..).zip(group) {
             self.set_stage(node, Stage::Complete { position });
         }
-        let (dependents, mut stuck) = self.explore(group);
         let mut is_stuck = vec![false; group.len()];
-        while let Some((position, blocker)) = stuck.pop() {
-            if !std::mem::replace(&mut is_stuck[position as usize], true) {
-                self.block(group[position as usize], blocker);
-                let above = dependents[position as usize].iter();
-                stuck.extend(above.map(|&above| (above, blocker)));
+        let mut stuck = self.stuck(group);
+        if !stuck.is_empty() {
+            let dependents = self.dependents(group);
+            while let Some((position, blocker)) = stuck.pop() {
+                if !std::mem::replace(&mut is_stuck[position as usize], true) {
+                    self.block(group[position as usize], blocker);
+                    let above = dependents[position as usize].iter();
+                    stuck.extend(above.map(|&above| (above, blocker)));
+                }
             }
         }
         for (&node, is_stuck) in group.iter().zip(is_stuck) {
@@ -434,23 +436,31 @@ impl Graph {
         }
     }
 
-    /// For each vertex of `group` those of the group that depend on it, by their positions; and those that
-    /// depend on something outside, each with what blocks it.
-    fn explore(&self, group: &[Node]) -> (Vec<Vec<u32>>, Vec<(u32, Node)>) {
-        let mut dependents = vec![Vec::new(); group.len()];
+    /// The positions of those in `group` that depend on something outside, each with what blocks it.
+    fn stuck(&self, group: &[Node]) -> Vec<(u32, Node)> {
         let mut stuck = Vec::new();
         for (position, &node) in (0..).zip(group) {
-            for target in self.targets(node) {
-                match self.stage(target).expect("targets are kept") {
-                    Stage::Complete { position: below } => {
-                        dependents[below as usize].push(position);
-                    }
-                    Stage::Incomplete { .. } => stuck.push((position, target)),
-                    Stage::Blocked(list) => stuck.push((position, self.lists[&list].blocker)),
+            let blocker = self.targets(node).find_map(|(target, stage)| match stage {
+                Stage::Complete { .. } => None,
+                Stage::Incomplete { .. } => Some(target),
+                Stage::Blocked(list) => Some(self.lists[&list].blocker),
+            });
+            stuck.extend(blocker.map(|blocker| (position, blocker)));
+        }
+        stuck
+    }
+
+    /// For each vertex of `group` the positions of those in the group that depend on it.
+    fn dependents(&self, group: &[Node]) -> Vec<Vec<u32>> {
+        let mut dependents = vec![Vec::new(); group.len()];
+        for (above, &node) in (0..).zip(group) {
+            for (_, stage) in self.targets(node) {
+                if let Stage::Complete { position } = stage {
+                    dependents[position as usize].push(above);
                 }
             }
         }
-        (dependents, stuck)
+        dependents
     }
 
     fn take_list(&mut self, blocker: Node) -> Option<BlockedList> {
@@ -505,23 +515,22 @@ impl Graph {
     }
 
     /// The uncommitted vertices that the edges of `node`, a complete vertex, lead to.
-    fn targets(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
+    fn targets(&self, node: Node) -> impl Iterator<Item = (Node, Stage)> + '_ {
         let vertex = self.vertex(node).expect("what is complete is kept");
         vertex.edges.iter().filter_map(|&edge| self.target(edge))
     }
 
     /// The vertex that an edge leads to, unless it is committed: the oldest kept one that is not
     /// older than the version the edge names.
-    fn target(&self, edge: Node) -> Option<Node> {
+    fn target(&self, edge: Node) -> Option<(Node, Stage)> {
         let state = self.state(edge.slot);
         if edge.version <= state.committed {
             return None;
         }
         let (Ok(index) | Err(index)) = state.index_of(edge.version);
-        Some(Node {
-            version: state.vertices[index].version,
-            ..edge
-        })
+        let found = &state.vertices[index];
+        let version = found.version;
+        Some((Node { version, ..edge }, found.stage))
     }
 }
 
