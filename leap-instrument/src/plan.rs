@@ -1,0 +1,352 @@
+//! Where a body gets its bus stops.
+//!
+//! - After every call that may capture: the check of the flag there is a poll too.
+//! - At the head of a loop that can go round without passing such a check.
+//! - Before a tail call that may come back to its caller by tail calls alone.
+//!
+//! A stop is a place of [`Body::code`] and has a number: its rank among the body's stops. The
+//! same original body gives the same stops with the same numbers, always, so an image and a
+//! continuation agree on them without any table between them.
+
+use crate::bits::Bits;
+use crate::body::{Body, Callee, FUNCTION, FrameId, FrameKind, Op, Span};
+use crate::capture_graph::CaptureGraph;
+use crate::liveness::visit_live;
+use crate::module::Module;
+use crate::types::ValType;
+
+/// The stops of one body.
+pub(crate) struct Plan {
+    pub(crate) function: u32,
+    /// Ascending by place; a stop's number is its index.
+    pub(crate) stops: Vec<Stop>,
+    /// By frame: how its loop polls.
+    polls: Vec<Option<Poll>>,
+    /// By frame: whether a stop lies within.
+    pub(crate) has_stop: Vec<bool>,
+}
+
+pub(crate) struct Stop {
+    /// Where in [`Body::code`].
+    pub(crate) place: u32,
+    pub(crate) kind: StopPlace,
+    /// The innermost frame that the stop lies in.
+    pub(crate) frame: FrameId,
+    /// Locals to be saved, ascending.
+    pub(crate) live: Box<[u32]>,
+    /// The operands of the innermost frame: under the arguments, or all at a poll.
+    pub(crate) operands: Box<[ValType]>,
+    /// What the callee returns.
+    pub(crate) results: Box<[ValType]>,
+}
+
+/// What kind of place a stop stands at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopPlace {
+    /// After a call.
+    Call,
+    /// At the head of a loop.
+    Loop,
+    /// Before a tail call.
+    TailCall,
+}
+
+/// How a loop polls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Poll {
+    /// At each iteration.
+    Each,
+    /// Once per slice of many iterations, from outside of the loop.
+    Sliced,
+}
+
+impl Plan {
+    pub(crate) fn new(module: &Module, graph: &CaptureGraph, function: u32, body: &Body) -> Self {
+        let mut plan = Self {
+            function,
+            stops: Vec::new(),
+            polls: vec![None; body.frames.len()],
+            has_stop: vec![false; body.frames.len()],
+        };
+        if graph.may_capture(function) {
+            plan.polls = LoopWalk::new(module, graph, body).polls();
+            plan.place_stops(module, graph, body);
+            plan.fill_live(body);
+        }
+        plan
+    }
+
+    pub(crate) fn poll(&self, frame: FrameId) -> Option<Poll> {
+        self.polls[frame as usize]
+    }
+
+    /// The number of the stop at a place of the code.
+    pub(crate) fn stop_at(&self, place: usize) -> Option<u32> {
+        self.stops
+            .binary_search_by_key(&(place as u32), |stop| stop.place)
+            .ok()
+            .map(|index| index as u32)
+    }
+
+    fn place_stops(&mut self, module: &Module, graph: &CaptureGraph, body: &Body) {
+        let mut innermost = FUNCTION;
+        for (place, inst) in body.code.iter().enumerate() {
+            match &inst.op {
+                Op::Open(frame) => {
+                    innermost = *frame;
+                    if self.poll(*frame).is_some() {
+                        let params = body.frame(*frame).params.clone();
+                        self.push(body, place, StopPlace::Loop, innermost, params, Box::default());
+                    }
+                }
+                Op::End(frame) => innermost = body.frame(*frame).parent,
+                Op::Call { callee, below } if graph.call_may_capture(module, *callee) => {
+                    let results = callee_type(module, *callee).results.clone();
+                    let operands = body.types(*below).into();
+                    self.push(body, place, StopPlace::Call, innermost, operands, results);
+                }
+                Op::TailCall { callee, below } if graph.is_tail_loop(self.function, *callee) => {
+                    let mut operands = body.types(*below).to_vec();
+                    operands.extend(&callee_type(module, *callee).params);
+                    if let Callee::Indirect { table, .. } = *callee {
+                        operands.push(module.index_type(table));
+                    }
+                    let kind = StopPlace::TailCall;
+                    self.push(body, place, kind, innermost, operands.into(), Box::default());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn push(
+        &mut self,
+        body: &Body,
+        place: usize,
+        kind: StopPlace,
+        frame: FrameId,
+        operands: Box<[ValType]>,
+        results: Box<[ValType]>,
+    ) {
+        self.stops.push(Stop {
+            place: place as u32,
+            kind,
+            frame,
+            live: Box::default(),
+            operands,
+            results,
+        });
+        let mut around = frame;
+        while !std::mem::replace(&mut self.has_stop[around as usize], true) {
+            around = body.frame(around).parent;
+        }
+    }
+
+    fn fill_live(&mut self, body: &Body) {
+        let mut live = vec![Box::default(); self.stops.len()];
+        visit_live(
+            body,
+            |place| self.stop_at(place).is_some(),
+            |place, found: &Bits| {
+                if let Some(stop) = self.stop_at(place) {
+                    live[stop as usize] = found.members().collect();
+                }
+            },
+        );
+        for (stop, live) in self.stops.iter_mut().zip(live) {
+            stop.live = live;
+        }
+    }
+}
+
+impl Stop {
+    /// The operands that are saved at the stop, outermost first.
+    pub(crate) fn all_operands<'b>(&'b self, body: &'b Body) -> Vec<ValType> {
+        let below: Vec<Span> = body
+            .path(self.frame)
+            .into_iter()
+            .map(|frame| body.frame(frame).below)
+            .collect();
+        let below = below.into_iter().flat_map(|span| body.types(span));
+        below.chain(&self.operands).copied().collect()
+    }
+
+    /// The types of the record's values, in order.
+    pub(crate) fn value_types(&self, body: &Body) -> Vec<ValType> {
+        let mut types = self.results.to_vec();
+        types.extend(self.live.iter().map(|&local| body.locals[local as usize]));
+        types.extend(self.all_operands(body));
+        types
+    }
+}
+
+/// The type that a call names.
+pub(crate) fn callee_type(module: &Module, callee: Callee) -> &crate::types::FuncType {
+    match callee {
+        Callee::Function(function) => module.function_type(function),
+        Callee::Indirect { ty, .. } => &module.types[ty as usize],
+    }
+}
+
+/// A loop's nesting depth, 1 for an outermost one.
+type Depth = u32;
+/// No loop can be gone round from its head to here without a check.
+const CHECKED: Depth = Depth::MAX;
+
+/// Finds the loops that can go round without passing a check.
+///
+/// A forward walk carries one number: the depth of the outermost loop from whose head control
+/// may have come here unchecked. A check sets it to [`CHECKED`]; where paths meet, the smaller
+/// one holds.
+struct LoopWalk<'p> {
+    module: &'p Module,
+    graph: &'p CaptureGraph,
+    body: &'p Body,
+    unchecked: Depth,
+    /// By frame: the number that flows to its end (or to its `else`).
+    at_end: Vec<Depth>,
+    at_else: Vec<Depth>,
+    /// By frame, if it is a `try_table`: the number that flows to its clauses.
+    at_throw: Vec<Depth>,
+    /// By frame, if it is a loop.
+    depth: Vec<Depth>,
+    goes_round_unchecked: Vec<bool>,
+    /// By frame, if it is a loop: whether it holds a stop other than its own.
+    holds_stop: Vec<bool>,
+    loops: Vec<FrameId>,
+    tries: Vec<FrameId>,
+}
+
+impl<'p> LoopWalk<'p> {
+    fn new(module: &'p Module, graph: &'p CaptureGraph, body: &'p Body) -> Self {
+        let frames = body.frames.len();
+        Self {
+            module,
+            graph,
+            body,
+            unchecked: CHECKED,
+            at_end: vec![CHECKED; frames],
+            at_else: vec![CHECKED; frames],
+            at_throw: vec![CHECKED; frames],
+            depth: vec![0; frames],
+            goes_round_unchecked: vec![false; frames],
+            holds_stop: vec![false; frames],
+            loops: Vec::new(),
+            tries: Vec::new(),
+        }
+    }
+
+    fn polls(mut self) -> Vec<Option<Poll>> {
+        for inst in &self.body.code {
+            self.step(&inst.op);
+        }
+        (0..self.body.frames.len())
+            .map(|frame| match (self.goes_round_unchecked[frame], self.holds_stop[frame]) {
+                (false, _) => None,
+                (true, true) => Some(Poll::Each),
+                (true, false) => Some(Poll::Sliced),
+            })
+            .collect()
+    }
+
+    fn step(&mut self, op: &Op) {
+        match op {
+            Op::Plain | Op::Get(_) | Op::Set(_) | Op::Tee(_) | Op::Deed(_) => {}
+            Op::Open(frame) => self.open(*frame),
+            Op::Else(frame) => {
+                self.flow_to_end(*frame);
+                self.unchecked = self.at_else[*frame as usize];
+            }
+            Op::End(frame) => self.end(*frame),
+            Op::Br(target) => {
+                self.branch(*target, self.unchecked);
+                self.unchecked = CHECKED;
+            }
+            Op::BrIf(target) => self.branch(*target, self.unchecked),
+            Op::BrTable(targets) => {
+                for &target in targets {
+                    self.branch(target, self.unchecked);
+                }
+                self.unchecked = CHECKED;
+            }
+            Op::Return | Op::Unreachable | Op::TailCall { .. } => self.unchecked = CHECKED,
+            Op::Throw => {
+                self.throw();
+                self.unchecked = CHECKED;
+            }
+            Op::Call { callee, .. } => {
+                self.throw();
+                if self.graph.call_may_capture(self.module, *callee) {
+                    self.unchecked = CHECKED;
+                    if let Some(&innermost) = self.loops.last() {
+                        self.holds_stop[innermost as usize] = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, frame: FrameId) {
+        let at = frame as usize;
+        match self.body.frame(frame).kind {
+            FrameKind::Loop => {
+                self.loops.push(frame);
+                self.depth[at] = self.loops.len() as Depth;
+                self.unchecked = self.unchecked.min(self.depth[at]);
+            }
+            FrameKind::If => self.at_else[at] = self.unchecked,
+            FrameKind::Try => self.tries.push(frame),
+            FrameKind::Block | FrameKind::Function => {}
+        }
+    }
+
+    fn end(&mut self, frame: FrameId) {
+        let shape = self.body.frame(frame);
+        self.flow_to_end(frame);
+        if shape.kind == FrameKind::If && shape.middle.is_none() {
+            let at = frame as usize;
+            self.at_end[at] = self.at_end[at].min(self.at_else[at]);
+        }
+        if shape.kind == FrameKind::Try {
+            self.tries.pop();
+            let thrown = self.at_throw[frame as usize];
+            for catch in &shape.catches {
+                self.branch(catch.target, thrown);
+            }
+            if let Some(&outer) = self.tries.last() {
+                let outer = &mut self.at_throw[outer as usize];
+                *outer = (*outer).min(thrown);
+            }
+        }
+        if shape.kind == FrameKind::Loop {
+            self.loops.pop();
+            let at = frame as usize;
+            let stops = self.holds_stop[at] || self.goes_round_unchecked[at];
+            if let Some(&outer) = self.loops.last() {
+                self.holds_stop[outer as usize] |= stops;
+            }
+        }
+        self.unchecked = self.at_end[frame as usize];
+    }
+
+    fn flow_to_end(&mut self, frame: FrameId) {
+        let end = &mut self.at_end[frame as usize];
+        *end = (*end).min(self.unchecked);
+    }
+
+    fn branch(&mut self, target: FrameId, unchecked: Depth) {
+        let at = target as usize;
+        if self.body.frame(target).kind == FrameKind::Loop {
+            self.goes_round_unchecked[at] |= unchecked <= self.depth[at];
+        } else {
+            self.at_end[at] = self.at_end[at].min(unchecked);
+        }
+    }
+
+    fn throw(&mut self) {
+        if let Some(&innermost) = self.tries.last() {
+            let thrown = &mut self.at_throw[innermost as usize];
+            *thrown = (*thrown).min(self.unchecked);
+        }
+    }
+}
