@@ -203,10 +203,13 @@ impl Additions {
                             deeds.insert(deed);
                         }
                         match deed {
+                            // A host that rebuilds a process drops segments by these deeds.
                             Deed::DataDrop { data } => {
+                                deeds.insert(deed);
                                 drops.insert(Export::DroppedData(data));
                             }
                             Deed::ElementDrop { element } => {
+                                deeds.insert(deed);
                                 drops.insert(Export::DroppedElement(element));
                             }
                             Deed::RefFunc { function } => {
@@ -242,7 +245,6 @@ impl Additions {
         Self {
             exports,
             dropped: drops.into_iter().zip(first..).collect(),
-            // A host that rebuilds a process drops segments by the same deeds.
             deeds: deeds.into_iter().collect(),
         }
     }

@@ -2,6 +2,6 @@
 mod memory;
 mod state;
 pub use state::{
-    Captured, Exception, FrameRecord, HostFrame, MemoryShape, Reference, Stage, StopKind,
+    Captured, Entry, Exception, FrameRecord, HostFrame, MemoryShape, Reference, Stage, StopKind,
     TableState, Value,
 };

@@ -121,8 +121,7 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::{Context as _, Result};
-    use wasmtime::{Config, Engine, Instance, Module, Store, Trap};
+    use wasmtime::{Config, Engine, Instance, Module, Result, Store, Trap};
 
     use super::*;
 
@@ -144,9 +143,9 @@ mod tests {
             let grow = instance.get_typed_func::<i32, i32>(&mut store, "grow")?;
             let write = instance.get_typed_func::<i32, ()>(&mut store, "store")?;
 
-            let memory = instance.get_memory(&mut store, "memory").context("a memory")?;
+            let memory = instance.get_memory(&mut store, "memory").expect("it is exported");
             let base = memory.data_ptr(&store);
-            let ours = memories.at(base).context("the memory is ours")?;
+            let ours = memories.at(base).expect("the memory is ours");
             assert_eq!(ours.lock().seal()?.changed().len(), 0);
 
             let trap = write.call(&mut store, 65536).expect_err("it is out of bounds");

@@ -19,6 +19,8 @@ use leap_instrument::ModuleHash;
 pub struct Captured {
     /// The original module (not the instrumented one).
     pub module: ModuleHash,
+    /// The call that the process lives for.
+    pub entry: Entry,
     /// Which of the process's calls was running.
     pub stage: Stage,
     /// The activations, outermost first.
@@ -37,6 +39,15 @@ pub struct Captured {
     pub dropped_elements: Vec<u32>,
     /// The exceptions that values of this state refer to by [`Reference::Exception`].
     pub exceptions: Vec<Exception>,
+}
+
+/// The exported function that a process is started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name among the module's exports.
+    pub name: String,
+    /// What it is called with: numbers only.
+    pub arguments: Vec<Value>,
 }
 
 /// The calls that make up a process's life, in order.
@@ -73,8 +84,10 @@ pub enum StopKind {
 /// A host function that was interrupted by a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFrame {
-    /// Index of the imported function.
-    pub function: u32,
+    /// The module name that it was imported under.
+    pub module: String,
+    /// Its name in that module.
+    pub name: String,
     /// What the host function needs to go on; only it knows the meaning.
     pub state: Vec<u8>,
 }
