@@ -19,14 +19,14 @@ use crate::world::{World, without_speculation};
 
 /// Money. Doing anything twice shows in the balance.
 #[derive(Default, Serialize, Deserialize)]
-struct Account {
+pub(crate) struct Account {
     balance: i64,
     changes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[error("overdrawn")]
-struct Overdrawn;
+pub(crate) struct Overdrawn;
 
 impl Machine for Account {
     type Change = i64;
@@ -90,7 +90,7 @@ async fn transfer(
     Ok(amount)
 }
 
-fn engine() -> EngineBuilder {
+pub(crate) fn engine() -> EngineBuilder {
     Engine::builder().register("transfer", |ctx, amount| {
         transfer(ctx, amount, Arc::default())
     })
