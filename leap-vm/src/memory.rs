@@ -42,7 +42,10 @@ impl Memories {
 
     /// The memory whose first byte the engine says is at `base`.
     pub(crate) fn at(&self, base: *const u8) -> Option<SharedMemory> {
-        self.by_base.lock().get(&base.addr()).and_then(Weak::upgrade)
+        self.by_base
+            .lock()
+            .get(&base.addr())
+            .and_then(Weak::upgrade)
     }
 }
 
@@ -59,7 +62,9 @@ unsafe impl MemoryCreator for Memories {
         guard_size_in_bytes: usize,
     ) -> Result<Box<dyn LinearMemory>, String> {
         if !minimum.is_multiple_of(PAGE_BYTES) {
-            return Err(format!("a memory of {minimum} bytes is no whole number of pages"));
+            return Err(format!(
+                "a memory of {minimum} bytes is no whole number of pages"
+            ));
         }
         let options = MemoryOptions {
             capacity_bytes: reserved_size_in_bytes.unwrap_or(0).max(minimum),
@@ -135,7 +140,9 @@ mod tests {
         for tracking in [Tracking::Userfault, Tracking::Protect] {
             let memories = Arc::new(Memories::new(tracking));
             let mut config = Config::new();
-            config.memory_init_cow(false).with_host_memory(memories.clone());
+            config
+                .memory_init_cow(false)
+                .with_host_memory(memories.clone());
             let engine = Engine::new(&config)?;
             let module = Module::new(&engine, wat::parse_str(GUEST)?)?;
             let mut store = Store::new(&engine, ());
@@ -143,12 +150,16 @@ mod tests {
             let grow = instance.get_typed_func::<i32, i32>(&mut store, "grow")?;
             let write = instance.get_typed_func::<i32, ()>(&mut store, "store")?;
 
-            let memory = instance.get_memory(&mut store, "memory").expect("it is exported");
+            let memory = instance
+                .get_memory(&mut store, "memory")
+                .expect("it is exported");
             let base = memory.data_ptr(&store);
             let ours = memories.at(base).expect("the memory is ours");
             assert_eq!(ours.lock().seal()?.changed().len(), 0);
 
-            let trap = write.call(&mut store, 65536).expect_err("it is out of bounds");
+            let trap = write
+                .call(&mut store, 65536)
+                .expect_err("it is out of bounds");
             assert_eq!(trap.downcast_ref(), Some(&Trap::MemoryOutOfBounds));
             assert_eq!(grow.call(&mut store, 1)?, 1);
             assert_eq!(memory.data_ptr(&store), base);

@@ -1,0 +1,299 @@
+//! What a process meets outside of itself: its standard streams, the time, and chance.
+
+use std::io::{self, Read as _, Write as _};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use parking_lot::{Condvar, Mutex};
+
+/// A stream that a process writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Stream {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+/// Takes what a process writes to its standard streams, in order. Whether and when it goes on
+/// from there is the sink's affair: outputs are held until what they depend on is durable
+/// (rules P8 and P16).
+pub trait Sink: Send {
+    /// Takes all of `bytes`.
+    fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// Gives a process its standard input.
+pub trait Source: Send {
+    /// What has arrived since, without waiting for it; at most `up_to` bytes.
+    fn read(&mut self, up_to: usize) -> Arrived;
+}
+
+/// What a [`Source`] has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrived {
+    /// These bytes, at least one.
+    Bytes(Vec<u8>),
+    /// Nothing yet. The process's [`Wakeup`] is called when there is.
+    Nothing,
+    /// Nothing any more.
+    End,
+}
+
+/// The time.
+pub trait Clock: Send {
+    /// Nanoseconds since 1970.
+    fn realtime_ns(&self) -> u64;
+    /// Nanoseconds since a moment that stays the same while this clock exists.
+    fn monotonic_ns(&self) -> u64;
+}
+
+/// All of it.
+pub struct Outside {
+    /// Where output goes.
+    pub sink: Box<dyn Sink>,
+    /// Where input comes from.
+    pub source: Box<dyn Source>,
+    /// What tells the time.
+    pub clock: Box<dyn Clock>,
+}
+
+impl Outside {
+    /// The streams of this operating system's process, and its clock.
+    pub fn standard(wakeup: Arc<Wakeup>) -> Self {
+        Self {
+            sink: Box::new(StandardStreams),
+            source: Box::new(StandardInput::new(wakeup)),
+            clock: Box::new(SystemClock::default()),
+        }
+    }
+
+    /// No input, the system's clock, and output to `sink`.
+    pub fn with_sink(sink: impl Sink + 'static) -> Self {
+        Self {
+            sink: Box::new(sink),
+            source: Box::new(NoInput),
+            clock: Box::new(SystemClock::default()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Outside").finish_non_exhaustive()
+    }
+}
+
+/// Wakes a process that waits: for time to pass, for input, or because somebody wants to capture
+/// it. A wake-up that comes before the waiting is not lost.
+#[derive(Debug, Default)]
+pub struct Wakeup {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wakeup {
+    /// Ends the wait that is under way, or the next one.
+    pub fn wake(&self) {
+        *self.woken.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits to be woken, or until `deadline`.
+    pub fn wait(&self, deadline: Option<Instant>) {
+        let mut woken = self.woken.lock();
+        while !*woken {
+            match deadline {
+                None => self.changed.wait(&mut woken),
+                Some(deadline) => {
+                    if self.changed.wait_until(&mut woken, deadline).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        *woken = false;
+    }
+}
+
+/// The standard streams of this operating system's process.
+#[derive(Debug)]
+pub struct StandardStreams;
+
+impl Sink for StandardStreams {
+    fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        match stream {
+            Stream::Output => {
+                let mut output = io::stdout().lock();
+                output.write_all(bytes)?;
+                output.flush()
+            }
+            Stream::Error => io::stderr().lock().write_all(bytes),
+        }
+    }
+}
+
+/// Keeps what is written, for whoever has a clone.
+#[derive(Clone, Debug, Default)]
+pub struct Collected {
+    streams: Arc<Mutex<[Vec<u8>; 2]>>,
+}
+
+impl Collected {
+    /// All that was written to `stream`.
+    pub fn bytes(&self, stream: Stream) -> Vec<u8> {
+        self.streams.lock()[stream as usize].clone()
+    }
+}
+
+impl Sink for Collected {
+    fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        self.streams.lock()[stream as usize].extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// An input that is at its end.
+#[derive(Debug)]
+pub struct NoInput;
+
+impl Source for NoInput {
+    fn read(&mut self, _: usize) -> Arrived {
+        Arrived::End
+    }
+}
+
+/// An input whose bytes are all there.
+#[derive(Debug)]
+pub struct GivenInput(pub Vec<u8>);
+
+impl Source for GivenInput {
+    fn read(&mut self, up_to: usize) -> Arrived {
+        if self.0.is_empty() {
+            return Arrived::End;
+        }
+        let rest = self.0.split_off(up_to.min(self.0.len()));
+        Arrived::Bytes(std::mem::replace(&mut self.0, rest))
+    }
+}
+
+/// The standard input of this operating system's process. Nothing is read from it before the
+/// guest asks; from then on a thread reads, for a read that waits cannot be interrupted.
+#[derive(Debug)]
+pub struct StandardInput {
+    wakeup: Arc<Wakeup>,
+    chunks: Option<Receiver<Vec<u8>>>,
+    /// What was received and not asked for yet.
+    rest: Vec<u8>,
+}
+
+impl StandardInput {
+    /// Calls `wakeup` when something has arrived.
+    pub fn new(wakeup: Arc<Wakeup>) -> Self {
+        Self {
+            wakeup,
+            chunks: None,
+            rest: Vec::new(),
+        }
+    }
+}
+
+impl Source for StandardInput {
+    fn read(&mut self, up_to: usize) -> Arrived {
+        if self.rest.is_empty() {
+            let wakeup = &self.wakeup;
+            let chunks = self
+                .chunks
+                .get_or_insert_with(|| read_ahead(Arc::clone(wakeup)));
+            match chunks.try_recv() {
+                Ok(chunk) => self.rest = chunk,
+                Err(TryRecvError::Empty) => return Arrived::Nothing,
+                Err(TryRecvError::Disconnected) => return Arrived::End,
+            }
+        }
+        let rest = self.rest.split_off(up_to.min(self.rest.len()));
+        Arrived::Bytes(std::mem::replace(&mut self.rest, rest))
+    }
+}
+
+/// Reads standard input on a thread, one chunk ahead. The thread lives until the input ends or
+/// this operating system's process does.
+fn read_ahead(wakeup: Arc<Wakeup>) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        let mut buffer = vec![0; 64 << 10];
+        // An input that cannot be read has ended.
+        while let Ok(read @ 1..) = io::stdin().lock().read(&mut buffer) {
+            if sender.send(buffer[..read].to_vec()).is_err() {
+                return;
+            }
+            wakeup.wake();
+        }
+        drop(sender);
+        wakeup.wake();
+    });
+    receiver
+}
+
+/// The system's clocks.
+#[derive(Debug)]
+pub struct SystemClock {
+    origin: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self {
+            origin: Instant::now(),
+        }
+    }
+}
+
+impl Clock for SystemClock {
+    fn realtime_ns(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_nanos() as u64)
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
+    }
+}
+
+/// Where random bytes come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Random {
+    /// The system.
+    #[default]
+    System,
+    /// A sequence that depends on a seed alone (SplitMix64), for tests.
+    Seeded(u64),
+}
+
+impl Random {
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::System => {
+                let mut done = 0;
+                while done < bytes.len() {
+                    let flags = rustix::rand::GetRandomFlags::empty();
+                    done += rustix::rand::getrandom(&mut bytes[done..], flags)?;
+                }
+            }
+            Self::Seeded(state) => {
+                for chunk in bytes.chunks_mut(8) {
+                    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                    let mut next = *state;
+                    next = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                    next = (next ^ (next >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                    next ^= next >> 31;
+                    chunk.copy_from_slice(&next.to_le_bytes()[..chunk.len()]);
+                }
+            }
+        }
+        Ok(())
+    }
+}
