@@ -29,7 +29,11 @@ pub(crate) struct Settings {
     #[arg(long, value_enum, default_value = "on")]
     pub(crate) speculation: OnOff,
     /// Milliseconds from a version's first change to its seal, or `adaptive`
-    #[arg(long, default_value = "adaptive")]
+    #[arg(
+        long = "group-commit-ms",
+        default_value = "adaptive",
+        value_name = "N|adaptive"
+    )]
     pub(crate) group_commit: GroupCommit,
     /// Milliseconds added to every durable write
     #[arg(long, default_value_t = 0)]
@@ -77,7 +81,7 @@ impl Settings {
         let arguments = [
             "--speculation",
             speculation,
-            "--group-commit",
+            "--group-commit-ms",
             &group_commit,
             "--storage-latency-ms",
             &latency,

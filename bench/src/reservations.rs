@@ -1,5 +1,6 @@
 //! Trips booked by workflows over services in processes of their own, with speculation and without.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,17 +18,20 @@ use crate::report::Report;
 /// A rate counts as sustained when this part of it was booked in time.
 const SUSTAINED: f64 = 0.95;
 
+/// The rate at which latencies have aims, in workflows per second.
+const LIGHT_LOAD: f64 = 10.0;
+
 /// Workflows over services in processes of their own
 ///
 /// Without options: everything that has an aim. With --services: one measurement.
 #[derive(Args)]
 pub(crate) struct Reservations {
-    /// Number of services that each workflow calls, one after the other
-    #[arg(long)]
-    services: Option<usize>,
-    /// Workflows started per second
-    #[arg(long, default_value_t = 10.0)]
-    rate: f64,
+    /// Number of services that each workflow calls, one after the other: a number, or a range as 1..10
+    #[arg(long, value_parser = parse_range)]
+    services: Option<RangeInclusive<usize>>,
+    /// Workflows started per second; several, separated by commas, for a sweep
+    #[arg(long, default_value = "10", value_delimiter = ',')]
+    rate: Vec<f64>,
     /// Seconds of each measurement
     #[arg(long, default_value_t = 8.0)]
     seconds: f64,
@@ -62,20 +66,37 @@ impl Measured {
 impl Reservations {
     pub(crate) async fn run(self) -> anyhow::Result<Report> {
         let mut report = Report::new("reservations");
-        match self.services {
-            Some(services) => self.one(services, &mut report).await?,
+        match self.services.clone() {
+            Some(services) => {
+                for services in services {
+                    self.sweep(services, &mut report).await?;
+                }
+            }
             None => self.all(&mut report).await?,
         }
         Ok(report)
     }
 
-    async fn one(&self, services: usize, report: &mut Report) -> anyhow::Result<()> {
+    /// One number of services at all rates, or with clients.
+    async fn sweep(&self, services: usize, report: &mut Report) -> anyhow::Result<()> {
         let cluster = Cluster::start(services, self.settings).await?;
-        let measured = match self.clients {
-            Some(clients) => closed(&cluster, clients, self.duration()).await?,
-            None => open(&cluster, self.rate, self.duration()).await?,
-        };
-        note(report, "", &measured);
+        if let Some(clients) = self.clients {
+            let measured = closed(&cluster, clients, self.duration()).await?;
+            note(
+                report,
+                &format!("{services} services, {clients} clients: "),
+                &measured,
+            );
+            return Ok(());
+        }
+        for &rate in &self.rate {
+            let measured = open(&cluster, rate, self.duration()).await?;
+            note(
+                report,
+                &format!("{services} services, {rate} workflows/s: "),
+                &measured,
+            );
+        }
         Ok(())
     }
 
@@ -148,7 +169,7 @@ impl Reservations {
                 Settings::new(speculation, group_commit, latency_ms),
             )
             .await?;
-            measured.push(open(&cluster, self.rate, self.duration()).await?);
+            measured.push(open(&cluster, LIGHT_LOAD, self.duration()).await?);
         }
         let off = measured.pop().context("both were measured")?;
         let on = measured.pop().context("both were measured")?;
@@ -191,6 +212,15 @@ impl Reservations {
 
     fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
+    }
+}
+
+fn parse_range(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let number = |text: &str| text.trim_start_matches('=').parse::<usize>().ok();
+    match (number(first), number(last)) {
+        (Some(first), Some(last)) if 0 < first && first <= last => Ok(first..=last),
+        _ => Err("give a number of services, or a range as 1..10".to_owned()),
     }
 }
 

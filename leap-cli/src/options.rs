@@ -20,7 +20,11 @@ pub(crate) struct Persistence {
     #[arg(long, value_enum, default_value = "on")]
     pub(crate) speculation: OnOff,
     /// Seal a version this many milliseconds after its first change, or `adaptive`: at once when idle
-    #[arg(long, default_value = "adaptive", value_name = "MS|adaptive")]
+    #[arg(
+        long = "group-commit-ms",
+        default_value = "adaptive",
+        value_name = "MS|adaptive"
+    )]
     pub(crate) group_commit: GroupCommit,
     /// Add this many milliseconds to every durable write, to stand for a slower disk
     #[arg(long, default_value_t = 0, value_name = "MS")]

@@ -92,7 +92,7 @@ async fn call_again_and_again(
     while started.elapsed() < duration {
         key = (key * 6_364_136_223 + 1_442_695_041) % KEYS;
         let begun = Instant::now();
-        if key % 2 == 0 {
+        if key.is_multiple_of(2) {
             caller.put(format!("key-{key:012}")).await?;
         } else {
             caller.get(format!("key-{key:012}")).await?;

@@ -161,7 +161,7 @@ fn arguments(name: &str, join: &str, directory: &Path, persistence: &Persistence
         &CAPACITY.to_string(),
         "--speculation",
         speculation,
-        "--group-commit",
+        "--group-commit-ms",
         &persistence.group_commit.to_string(),
         "--storage-latency-ms",
         &persistence.storage_latency_ms.to_string(),
