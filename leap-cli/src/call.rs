@@ -18,6 +18,9 @@ pub(crate) struct Call {
     /// The node
     #[arg(long, default_value = "http://127.0.0.1:7400", env = "LEAP_URL")]
     url: String,
+    /// The result is JSON anyhow; with this an error is too
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 impl Call {

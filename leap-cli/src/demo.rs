@@ -48,7 +48,7 @@ pub(crate) struct Demo {
     data: Option<PathBuf>,
     /// Print one JSON object instead of progress and table
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// What one mode came to.

@@ -36,8 +36,22 @@ enum Command {
     DemoService(demo::service::DemoService),
 }
 
+impl Command {
+    /// Whether standard output is for a program: one JSON object, of an error too.
+    fn is_for_programs(&self) -> bool {
+        match self {
+            Self::Serve(serve) => serve.json,
+            Self::Status(status) => status.json,
+            Self::Call(call) => call.json,
+            Self::Demo(demo) => demo.json,
+            Self::DemoService(_) => false,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let is_for_programs = cli.command.is_for_programs();
     options::start_logging();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -60,7 +74,11 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            let error = format!("{error:#}");
+            if is_for_programs {
+                say(format_args!("{}", serde_json::json!({ "error": error })));
+            }
+            eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }

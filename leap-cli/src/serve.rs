@@ -27,7 +27,7 @@ pub(crate) struct Serve {
     join: Option<String>,
     /// Print one JSON object with the address when ready, instead of a sentence
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     #[command(flatten)]
     persistence: Persistence,
 }

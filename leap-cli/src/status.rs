@@ -13,7 +13,7 @@ pub(crate) struct Status {
     url: String,
     /// Print what the node says, as JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 impl Status {

@@ -63,3 +63,14 @@ fn a_node_that_is_not_there_is_told_with_a_hint() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(error.contains("leap serve"), "{error}");
 }
+
+#[test]
+fn with_json_an_error_is_an_object_too() {
+    for command in [vec!["status"], vec!["call", "kv", "get", "\"a\""]] {
+        let output = leap(&[&command[..], &["--json", "--url", "http://127.0.0.1:1"]].concat());
+        assert!(!output.status.success());
+        let error: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        let error = error["error"].as_str().expect("a text");
+        assert!(error.contains("leap serve"), "{error}");
+    }
+}
