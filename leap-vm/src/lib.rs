@@ -1,8 +1,26 @@
 //! Processes.
+mod capture;
+mod control;
+mod engine;
+mod error;
 mod memory;
+mod process;
+mod rebuild;
+mod records;
+mod references;
+mod resume;
 mod state;
+mod system;
+mod trap;
 pub mod wasi;
+
+pub use control::CaptureHandle;
+pub use engine::{BackEnd, Engine, EngineOptions, Module};
+pub use error::VmError;
+pub use process::{Outcome, Process};
 pub use state::{
     Captured, Entry, Exception, FrameRecord, HostFrame, MemoryShape, Reference, Stage, StopKind,
     TableState, Value,
 };
+pub use system::{Exit, Host, NoSystem, System};
+pub use trap::{Trap, TrapFrame};

@@ -1,0 +1,245 @@
+//! Engines: how guests are compiled and what they may take.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use leap_instrument::{Analysis, ModuleHash, Options, Origins, StopMap};
+use parking_lot::Mutex;
+use wasmtime::{Config, MemoryCreator, OptLevel};
+
+use crate::error::{VmError, message};
+
+/// What turns Wasm into something that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum BackEnd {
+    /// Native code, compiled for speed.
+    #[default]
+    Optimised,
+    /// Native code, compiled quickly.
+    Quick,
+    /// Wasmtime's portable interpreter: starts at once, and the same on every machine.
+    Interpreter,
+}
+
+/// Settings of an engine.
+#[derive(Clone)]
+pub struct EngineOptions {
+    /// The back end.
+    pub back_end: BackEnd,
+    /// Stack of a guest in bytes. The thread that runs a process needs as much, and some more.
+    pub stack_bytes: usize,
+    /// References that a stack of a guest can hold across a capture.
+    pub saved_references: u32,
+    /// How modules are instrumented.
+    pub instrument: Options,
+    /// Where memories come from, if not from the engine itself.
+    pub memories: Option<Arc<dyn MemoryCreator>>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            back_end: BackEnd::default(),
+            stack_bytes: 1 << 20,
+            saved_references: 1 << 16,
+            instrument: Options::default(),
+            memories: None,
+        }
+    }
+}
+
+/// Compiles modules and keeps them while they are in use. Clones share everything.
+#[derive(Clone)]
+pub struct Engine(Arc<Shared>);
+
+struct Shared {
+    engine: wasmtime::Engine,
+    options: EngineOptions,
+    modules: Mutex<BTreeMap<ModuleHash, Weak<Compiled>>>,
+}
+
+/// A module, instrumented and compiled. Clones share everything.
+#[derive(Clone)]
+pub struct Module(Arc<Compiled>);
+
+struct Compiled {
+    engine: Engine,
+    analysis: Analysis,
+    module: wasmtime::Module,
+    stop_map: StopMap,
+    origins: Origins,
+    continuations: Mutex<BTreeMap<StopName, Continuation>>,
+}
+
+/// A stop of a module: the function's index and the stop's number.
+pub(crate) type StopName = (u32, u32);
+
+/// A compiled continuation: one of a module of them.
+#[derive(Clone)]
+pub(crate) struct Continuation {
+    pub(crate) module: wasmtime::Module,
+    pub(crate) place: usize,
+}
+
+impl Engine {
+    /// An engine with these settings.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError::Engine`] if the machine or the engine does not support them.
+    pub fn new(options: EngineOptions) -> Result<Self, VmError> {
+        let config = config(&options);
+        let engine = config.and_then(|config| wasmtime::Engine::new(&config));
+        let engine = engine.map_err(|error| VmError::Engine {
+            message: message(&error),
+        })?;
+        Ok(Self(Arc::new(Shared {
+            engine,
+            options,
+            modules: Mutex::default(),
+        })))
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.0.options
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.engine
+    }
+
+    /// Instruments and compiles a module, or finds it if it is in use already.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError::Instrument`], [`VmError::Compile`].
+    pub fn compile(&self, module: &[u8]) -> Result<Module, VmError> {
+        let hash = ModuleHash::of(module);
+        if let Some(module) = self.0.modules.lock().get(&hash).and_then(Weak::upgrade) {
+            return Ok(Module(module));
+        }
+        let (analysis, instrumented) = Analysis::new(module, &self.0.options.instrument)?;
+        let compiled = Arc::new(Compiled {
+            engine: self.clone(),
+            analysis,
+            module: self.compile_engine_module(&instrumented.module)?,
+            stop_map: instrumented.stop_map,
+            origins: instrumented.origins,
+            continuations: Mutex::default(),
+        });
+        let mut modules = self.0.modules.lock();
+        modules.retain(|_, module| module.strong_count() > 0);
+        modules.insert(hash, Arc::downgrade(&compiled));
+        Ok(Module(compiled))
+    }
+
+    fn compile_engine_module(&self, module: &[u8]) -> Result<wasmtime::Module, VmError> {
+        wasmtime::Module::new(&self.0.engine, module).map_err(|error| VmError::Compile {
+            message: message(&error),
+        })
+    }
+}
+
+impl Module {
+    /// Names the original module.
+    #[must_use]
+    pub fn hash(&self) -> ModuleHash {
+        self.0.stop_map.module
+    }
+
+    /// The module's stops.
+    #[must_use]
+    pub fn stop_map(&self) -> &StopMap {
+        &self.0.stop_map
+    }
+
+    /// For code offsets of the instrumented module, those of the original.
+    #[must_use]
+    pub fn origins(&self) -> &Origins {
+        &self.0.origins
+    }
+
+    /// The engine that it was compiled by.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn compiled(&self) -> &wasmtime::Module {
+        &self.0.module
+    }
+
+    /// The continuations for these stops; those that were never asked for are made and compiled,
+    /// as one module.
+    pub(crate) fn continuations(
+        &self,
+        stops: impl IntoIterator<Item = StopName>,
+    ) -> Result<BTreeMap<StopName, Continuation>, VmError> {
+        let wanted: Vec<StopName> = stops.into_iter().collect();
+        // The lock is held while compiling: another process that wants the same ones waits.
+        let mut known = self.0.continuations.lock();
+        let mut missing: Vec<StopName> = wanted
+            .iter()
+            .copied()
+            .filter(|stop| !known.contains_key(stop))
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if !missing.is_empty() {
+            let bytes = self.0.analysis.continuations(&missing)?;
+            let module = self.0.engine.compile_engine_module(&bytes)?;
+            for (place, stop) in missing.into_iter().enumerate() {
+                let module = module.clone();
+                known.insert(stop, Continuation { module, place });
+            }
+        }
+        Ok(wanted
+            .into_iter()
+            .filter_map(|stop| Some((stop, known.get(&stop)?.clone())))
+            .collect())
+    }
+}
+
+/// What decides over a guest's semantics is the same for all back ends, so that a process may
+/// move between them.
+fn config(options: &EngineOptions) -> wasmtime::Result<Config> {
+    let mut config = Config::new();
+    config
+        .wasm_multi_memory(true)
+        .wasm_memory64(true)
+        .wasm_tail_call(true)
+        .wasm_exceptions(true)
+        .wasm_threads(true)
+        .wasm_relaxed_simd(true)
+        .relaxed_simd_deterministic(true)
+        .cranelift_nan_canonicalization(true)
+        .wasm_branch_hinting(true)
+        // Pages are mapped by Leap; a copy-on-write image of the data segments would hide them.
+        .memory_init_cow(false)
+        .max_wasm_stack(options.stack_bytes);
+    match options.back_end {
+        BackEnd::Optimised => config.cranelift_opt_level(OptLevel::Speed),
+        BackEnd::Quick => config
+            .cranelift_opt_level(OptLevel::None)
+            .cranelift_regalloc_algorithm(wasmtime::RegallocAlgorithm::SinglePass),
+        BackEnd::Interpreter => config.target(interpreter_target())?,
+    };
+    if let Some(memories) = &options.memories {
+        config.with_host_memory(Arc::clone(memories));
+    }
+    Ok(config)
+}
+
+const fn interpreter_target() -> &'static str {
+    match (
+        cfg!(target_pointer_width = "64"),
+        cfg!(target_endian = "little"),
+    ) {
+        (true, true) => "pulley64",
+        (true, false) => "pulley64be",
+        (false, true) => "pulley32",
+        (false, false) => "pulley32be",
+    }
+}

@@ -1,0 +1,158 @@
+//! Frame records in the control memory: the guest's writing and reading, seen from the host.
+
+use leap_instrument::abi::{control, flag, record, value_bytes};
+use leap_instrument::{Stop, StopMap, ValType};
+
+use crate::error::VmError;
+use crate::references::misfit;
+use crate::state::{FrameRecord, StopKind};
+
+/// A record with its references still being places of the reference tables.
+pub(crate) struct RawRecord {
+    pub(crate) function: u32,
+    pub(crate) stop: u32,
+    pub(crate) kind: StopKind,
+    pub(crate) values: Vec<RawValue>,
+}
+
+/// The bits of a value, low ones first.
+#[derive(Clone, Copy)]
+pub(crate) struct RawValue {
+    pub(crate) ty: ValType,
+    pub(crate) bits: u128,
+}
+
+/// A word of the control memory.
+pub(crate) fn word(memory: &[u8], address: u32) -> u32 {
+    let address = address as usize;
+    let bytes = memory.get(address..address + 4);
+    bytes.map_or(0, |bytes| {
+        u32::from_le_bytes(bytes.try_into().expect("four bytes"))
+    })
+}
+
+pub(crate) fn set_word(memory: &mut [u8], address: u32, word: u32) {
+    let address = address as usize;
+    memory[address..address + 4].copy_from_slice(&word.to_le_bytes());
+}
+
+/// Reads what an unwinding guest has written; gives the records outermost first.
+pub(crate) fn read(memory: &[u8], stops: &StopMap) -> Result<Vec<RawRecord>, VmError> {
+    let end = word(memory, control::SAVE);
+    let mut records = Vec::new();
+    let mut at = control::AREA;
+    while at < end {
+        let function = word(memory, at + record::FUNCTION);
+        let stop = word(memory, at + record::STOP);
+        let layout = stops
+            .stop(function, stop)
+            .ok_or_else(|| misfit("a frame record at an unknown stop"))?;
+        let kind = if word(memory, at + record::FLAG) == flag::UNWINDING {
+            StopKind::InCall
+        } else {
+            StopKind::After
+        };
+        let values = layout.layout().map(|(offset, ty)| RawValue {
+            ty,
+            bits: read_value(memory, at + offset, ty),
+        });
+        records.push(RawRecord {
+            function,
+            stop,
+            kind,
+            values: values.collect(),
+        });
+        at += layout.record_bytes();
+    }
+    records.reverse();
+    Ok(records)
+}
+
+fn read_value(memory: &[u8], address: u32, ty: ValType) -> u128 {
+    let length = value_bytes(ty) as usize;
+    let mut bits = [0; 16];
+    if let Some(bytes) = memory.get(address as usize..address as usize + length) {
+        bits[..length].copy_from_slice(bytes);
+    }
+    u128::from_le_bytes(bits)
+}
+
+/// Writes records, outermost first, for continuations to read.
+pub(crate) fn write<'r>(
+    memory: &mut [u8],
+    records: impl Iterator<Item = (&'r RawRecord, &'r Stop)>,
+) -> Result<(), VmError> {
+    let mut at = control::AREA;
+    for (record, layout) in records {
+        let end = at.saturating_add(layout.record_bytes());
+        if end as usize > memory.len() {
+            return Err(misfit("more frames than the control memory holds"));
+        }
+        set_word(memory, at + record::FUNCTION, record.function);
+        set_word(memory, at + record::STOP, record.stop);
+        let kind = match record.kind {
+            StopKind::After => flag::REQUESTED,
+            StopKind::InCall => flag::UNWINDING,
+        };
+        set_word(memory, at + record::FLAG, kind);
+        for ((offset, ty), value) in layout.layout().zip(&record.values) {
+            let length = value_bytes(ty) as usize;
+            let start = (at + offset) as usize;
+            memory[start..start + length].copy_from_slice(&value.bits.to_le_bytes()[..length]);
+        }
+        at = end;
+    }
+    ready(memory);
+    Ok(())
+}
+
+/// Sets all words but the flag and the countdown to their values at the start.
+pub(crate) fn ready(memory: &mut [u8]) {
+    set_word(memory, control::SAVE, control::AREA);
+    set_word(memory, control::RESTORE, control::AREA);
+    set_word(memory, control::RESUMED, 0);
+    set_word(memory, control::REFERENCES, 0);
+}
+
+/// Checks that frames can be a stack of the module: the outermost returns what is called for,
+/// and each returns what the frame outside of it waits for.
+pub(crate) fn validate(
+    stops: &StopMap,
+    frames: &[FrameRecord],
+    has_host_frame: bool,
+    results: &[ValType],
+) -> Result<(), VmError> {
+    let mut awaited = results;
+    for (place, frame) in frames.iter().enumerate() {
+        let function = stops
+            .function(frame.function)
+            .ok_or_else(|| misfit("a frame of a function without stops"))?;
+        let stop = function
+            .stops
+            .get(frame.stop as usize)
+            .ok_or_else(|| misfit("a frame at an unknown stop"))?;
+        if function.results != awaited {
+            return Err(misfit(
+                "a frame with other results than its caller waits for",
+            ));
+        }
+        let is_innermost = place + 1 == frames.len();
+        let waits = frame.kind == StopKind::InCall;
+        if waits == is_innermost && !(waits && has_host_frame) {
+            return Err(misfit("a stack that does not end where its frames say"));
+        }
+        if stop.values().count() != frame.values.len() {
+            return Err(misfit(
+                "a frame with another number of values than its stop's",
+            ));
+        }
+        awaited = &stop.results;
+    }
+    let ends_in_call = frames
+        .last()
+        .is_some_and(|frame| frame.kind == StopKind::InCall);
+    if frames.is_empty() || has_host_frame != ends_in_call {
+        return Err(misfit("a stack without an innermost frame"));
+    }
+    Ok(())
+}

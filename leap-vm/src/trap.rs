@@ -1,0 +1,78 @@
+//! What a guest did wrong, in terms of the original module.
+
+use std::fmt;
+
+use wasmtime::WasmBacktrace;
+
+use crate::engine::Module;
+
+/// The end of a guest that did what Wasm forbids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trap {
+    /// What happened.
+    pub message: String,
+    /// The activations, innermost first. Those that ran in continuations are among them, under
+    /// the name of their function.
+    pub frames: Vec<TrapFrame>,
+}
+
+/// An activation at the time of a trap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrapFrame {
+    /// Index of the function in the original module; `None` in a continuation.
+    pub function: Option<u32>,
+    /// Its name, if the module gives one.
+    pub name: Option<String>,
+    /// The byte of the original module that was executed.
+    pub offset: Option<u32>,
+}
+
+impl Trap {
+    pub(crate) fn new(error: &wasmtime::Error, module: &Module) -> Self {
+        let frames = error.downcast_ref::<WasmBacktrace>();
+        let frames = frames.map_or(&[][..], WasmBacktrace::frames);
+        Self {
+            message: error.root_cause().to_string(),
+            frames: frames
+                .iter()
+                .map(|frame| TrapFrame::new(frame, module))
+                .collect(),
+        }
+    }
+}
+
+impl TrapFrame {
+    fn new(frame: &wasmtime::FrameInfo, module: &Module) -> Self {
+        let is_original = wasmtime::Module::same(frame.module(), module.compiled());
+        let offset = frame.module_offset().and_then(|at| u32::try_from(at).ok());
+        Self {
+            function: is_original.then(|| frame.func_index()),
+            name: frame.func_name().map(str::to_owned),
+            offset: offset
+                .filter(|_| is_original)
+                .and_then(|at| module.origins().original(at)),
+        }
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for frame in &self.frames {
+            write!(f, "\n  in {frame}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for TrapFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, self.function) {
+            (Some(name), _) => write!(f, "{name}")?,
+            (None, Some(function)) => write!(f, "function {function}")?,
+            (None, None) => write!(f, "a continuation")?,
+        }
+        self.offset
+            .map_or(Ok(()), |at| write!(f, " at byte {at:#x}"))
+    }
+}
