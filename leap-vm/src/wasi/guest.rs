@@ -38,11 +38,6 @@ impl<'a> Guest<'a> {
         Ok(text)
     }
 
-    pub(crate) fn read_array<const N: usize>(&self, at: u32) -> Result<[u8; N], Errno> {
-        let bytes = self.slice(at, N as u32)?;
-        Ok(bytes.try_into().expect("the slice has that length"))
-    }
-
     pub(crate) fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), Errno> {
         let len = u32::try_from(bytes.len()).map_err(|_| Errno::Fault)?;
         self.slice_mut(at, len)?.copy_from_slice(bytes);

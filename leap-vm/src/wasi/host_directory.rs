@@ -164,7 +164,11 @@ impl HostDirectory {
     fn at(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
         let path = if path.is_empty() { "." } else { path };
         // Not to be kept waiting by a pipe that somebody left there.
-        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let waits = !flags.contains(OFlags::PATH);
+        let flags = match waits {
+            true => flags | OFlags::CLOEXEC | OFlags::NONBLOCK,
+            false => flags | OFlags::CLOEXEC,
+        };
         rustix::fs::openat2(&self.root, path, flags, Mode::empty(), BENEATH)
     }
 

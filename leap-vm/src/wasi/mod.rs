@@ -36,6 +36,7 @@ mod contents;
 mod descriptors;
 mod guest;
 mod host_directory;
+pub(crate) mod link;
 mod outside;
 mod paths;
 mod poll;
@@ -54,6 +55,7 @@ use abi::{Errno, Function, clock};
 use guest::Guest;
 use tree::Files;
 
+pub use link::Exit;
 pub use outside::{
     Arrived, Clock, Collected, GivenInput, NoInput, Outside, Sink, Source, StandardInput,
     StandardStreams, Stream, SystemClock, Wakeup,
