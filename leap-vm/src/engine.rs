@@ -211,7 +211,6 @@ fn config(options: &EngineOptions) -> wasmtime::Result<Config> {
         .wasm_memory64(true)
         .wasm_tail_call(true)
         .wasm_exceptions(true)
-        .wasm_threads(true)
         .wasm_relaxed_simd(true)
         .relaxed_simd_deterministic(true)
         .cranelift_nan_canonicalization(true)

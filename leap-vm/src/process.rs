@@ -194,6 +194,28 @@ impl<S: System> Process<S> {
         Some(memory.data_mut(&mut self.store))
     }
 
+    /// The names of the instance's exports, the instrumenter's among them.
+    pub fn exports(&mut self) -> Vec<String> {
+        let exports = self.instance.exports(&mut self.store);
+        exports.map(|export| export.name().to_owned()).collect()
+    }
+
+    /// The bytes of an exported memory.
+    #[must_use]
+    pub fn exported_memory(&mut self, name: &str) -> Option<&[u8]> {
+        let memory = self.instance.get_memory(&mut self.store, name)?;
+        Some(memory.data(&self.store))
+    }
+
+    /// The value of an exported global, if it can be captured.
+    #[must_use]
+    pub fn exported_global(&mut self, name: &str) -> Option<Value> {
+        let global = self.instance.get_global(&mut self.store, name)?;
+        let value = global.get(&mut self.store);
+        let mut references = References::of(&mut self.store, self.instance);
+        references.value(&mut self.store, &value).ok()
+    }
+
     pub(crate) fn engine_memory(&mut self, index: u32) -> Option<Memory> {
         self.instance
             .get_memory(&mut self.store, &Export::Memory(index).name())

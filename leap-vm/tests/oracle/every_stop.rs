@@ -1,0 +1,58 @@
+//! Small programs, captured at each of their stops in turn.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::observe::{plain_engine, run_plain};
+use crate::vm::Engines;
+
+/// Programs with more checks than this are captured at some of them only, evenly spread.
+const MAX_STOPS: u32 = 400;
+
+fn programs() -> Result<Vec<(String, Vec<u8>)>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
+    let only = std::env::var("LEAP_PROGRAM").ok();
+    let mut programs = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_stem().context("a file")?.to_string_lossy().into_owned();
+        if only.as_ref().is_none_or(|only| *only == name) {
+            let wasm = wat::parse_file(&path).with_context(|| name.clone())?;
+            programs.push((name, wasm));
+        }
+    }
+    programs.sort();
+    Ok(programs)
+}
+
+#[test]
+fn programs_are_the_same_captured_at_every_stop() -> Result<()> {
+    let plain = plain_engine()?;
+    let engines = Engines::new()?;
+    for (name, wasm) in programs()? {
+        check(&plain, &engines, &wasm).with_context(|| name)?;
+    }
+    Ok(())
+}
+
+fn check(plain: &wasmtime::Engine, engines: &Engines, wasm: &[u8]) -> Result<()> {
+    let expected = run_plain(plain, wasm, "run")?;
+    let program = engines.compile(wasm, "run")?;
+    let whole = program.run(0, [])?;
+    ensure!(whole.observed == expected, "instrumented: {:?} instead of {:?}", whole.observed.end, expected.end);
+    ensure!(whole.polls > 0, "no stop was passed");
+    let step = whole.polls.div_ceil(MAX_STOPS).max(1);
+    for stop in (1..=whole.polls).step_by(step as usize) {
+        let run = program.run(stop as usize, [stop]).with_context(|| format!("stop {stop}"))?;
+        ensure!(run.captures == 1, "stop {stop} was not met");
+        ensure!(run.observed == expected, "captured at stop {stop}: {:?} instead of {:?}", run.observed.end, expected.end);
+    }
+    for distance in [1, 2, 3, 7] {
+        let run = program
+            .run(0, std::iter::repeat(distance))
+            .with_context(|| format!("captured at every {distance}. check"))?;
+        ensure!(run.observed == expected, "captured at every {distance}. check: {:?} instead of {:?}", run.observed.end, expected.end);
+    }
+    Ok(())
+}

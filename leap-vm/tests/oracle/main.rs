@@ -1,0 +1,7 @@
+//! The oracle: plain run = instrumented run = run captured at stops, rebuilt under another back
+//! end, continued. Same results, same traps, same memories.
+
+mod every_stop;
+mod fuzz;
+mod observe;
+mod vm;

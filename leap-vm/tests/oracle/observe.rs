@@ -1,0 +1,98 @@
+//! What a program does, as far as anybody outside can tell.
+
+use anyhow::Result;
+use leap_vm::Value;
+
+/// The end of a run and what it left behind.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Observed {
+    pub(crate) end: End,
+    /// The exported memories, in the order of their export.
+    pub(crate) memories: Vec<Vec<u8>>,
+    /// The exported globals that hold numbers, in the order of their export.
+    pub(crate) globals: Vec<(String, Value)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum End {
+    Returned(Vec<Value>),
+    /// The message.
+    Trapped(String),
+}
+
+/// The engine's settings that decide over semantics, as Leap sets them.
+pub(crate) fn plain_engine() -> Result<wasmtime::Engine> {
+    let mut config = wasmtime::Config::new();
+    config
+        .wasm_multi_memory(true)
+        .wasm_memory64(true)
+        .wasm_tail_call(true)
+        .wasm_exceptions(true)
+        .wasm_relaxed_simd(true)
+        .relaxed_simd_deterministic(true)
+        .cranelift_nan_canonicalization(true)
+        .memory_init_cow(false);
+    wasmtime::Engine::new(&config).map_err(refused)
+}
+
+fn refused(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error:#}")
+}
+
+/// Runs the original module's `entry`, which takes nothing.
+pub(crate) fn run_plain(engine: &wasmtime::Engine, wasm: &[u8], entry: &str) -> Result<Observed> {
+    let module = wasmtime::Module::new(engine, wasm).map_err(refused)?;
+    let mut store = wasmtime::Store::new(engine, ());
+    let mut observed = Observed {
+        end: End::Trapped(String::new()),
+        memories: Vec::new(),
+        globals: Vec::new(),
+    };
+    let instance = match wasmtime::Instance::new(&mut store, &module, &[]) {
+        Ok(instance) => instance,
+        Err(error) => {
+            observed.end = End::Trapped(error.root_cause().to_string());
+            return Ok(observed);
+        }
+    };
+    let function = instance
+        .get_func(&mut store, entry)
+        .ok_or_else(|| anyhow::anyhow!("no function {entry}"))?;
+    let mut results = vec![wasmtime::Val::I32(0); function.ty(&store).results().len()];
+    observed.end = match function.call(&mut store, &[], &mut results) {
+        Ok(()) => End::Returned(results.iter().filter_map(number).collect()),
+        Err(error) => End::Trapped(error.root_cause().to_string()),
+    };
+    observe(&mut store, instance, &mut observed);
+    Ok(observed)
+}
+
+fn observe(store: &mut wasmtime::Store<()>, instance: wasmtime::Instance, into: &mut Observed) {
+    let exports: Vec<(String, wasmtime::Extern)> = instance
+        .exports(&mut *store)
+        .map(|export| (export.name().to_owned(), export.into_extern()))
+        .collect();
+    for (name, export) in exports {
+        match export {
+            wasmtime::Extern::Memory(memory) => into.memories.push(memory.data(&*store).to_vec()),
+            wasmtime::Extern::Global(global) => {
+                if let Some(value) = number(&global.get(&mut *store)) {
+                    into.globals.push((name, value));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// References mean nothing outside of their instance.
+pub(crate) fn number(value: &wasmtime::Val) -> Option<Value> {
+    Some(match value {
+        wasmtime::Val::I32(value) => Value::I32(*value),
+        wasmtime::Val::I64(value) => Value::I64(*value),
+        wasmtime::Val::F32(bits) => Value::F32(*bits),
+        wasmtime::Val::F64(bits) => Value::F64(*bits),
+        wasmtime::Val::V128(value) => Value::V128(value.as_u128()),
+        _ => return None,
+    })
+}

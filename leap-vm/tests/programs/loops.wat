@@ -1,0 +1,31 @@
+;; Nested loops with parameters, results and breaks over several levels.
+(module
+  (memory (export "memory") 1)
+  (global $steps (export "steps") (mut i32) (i32.const 0))
+  (func $inner (param $from i32) (param $to i32) (result i32) (local $sum i32)
+    (block $out (result i32)
+      (loop $l
+        (br_if $out (local.get $sum) (i32.ge_s (local.get $from) (local.get $to)))
+        (drop)
+        (local.set $sum (i32.add (local.get $sum) (local.get $from)))
+        (local.set $from (i32.add (local.get $from) (i32.const 1)))
+        (i32.store (i32.mul (local.get $from) (i32.const 4)) (local.get $sum))
+        (br $l))
+      (unreachable)))
+  (func (export "run") (result i32 i64)
+    (local $i i32) (local $acc i64)
+    (block $done
+      (loop $outer
+        (i32.const 10)
+        (loop $mid (param i32)
+          (global.set $steps (i32.add (global.get $steps) (i32.const 1)))
+          (local.set $acc (i64.add (local.get $acc)
+            (i64.extend_i32_s (i32.add (i32.const 1000)
+              (call $inner (local.get $i) (i32.const 7))))))
+          (br_if $done (i32.gt_u (global.get $steps) (i32.const 20)))
+          (i32.sub (i32.const 3))
+          (drop))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br_if $outer (i32.lt_s (local.get $i) (i32.const 6)))))
+    (global.get $steps)
+    (local.get $acc)))
