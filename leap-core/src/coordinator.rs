@@ -1,9 +1,10 @@
 //! The coordinator: a cache of the dependency graph, the boundary, and rollback decisions.
 //!
 //! It writes nothing on the failure-free path (rule P11). Its log holds who belongs to the cluster and
-//! which decisions were taken; everything else is asked for again after a restart. It does not know
+//! which decisions were taken (see [`ledger`](crate::ledger)); everything else is asked for again after a restart. It does not know
 //! how its log is stored, which link leads to which object, or when somebody has failed: a failure is
-//! that a new incarnation asks to join.
+//! that a new incarnation asks to join, or that somebody says that none will
+//! ([`CoordinatorInput::Remove`]).
 //!
 //! # How a failure is repaired
 //!
@@ -16,6 +17,18 @@
 //! A coordinator that starts with members in its log starts in `Gathering`, and answers no boundary
 //! question until that has ended. Failures that come meanwhile wait their turn; each gets a
 //! world-line of its own (rule P10).
+//!
+//! # How a member is removed
+//!
+//! As if it had failed and lost all that is not inside the boundary, but nobody is waited for: the decision has no
+//! successor. From the moment of the request on, its life counts for nothing; if its next life asks to
+//! join before the decision is on its way to the log, the request is void, and there is just a failure to repair.
+//! If it comes back later, it joins like one that has left, with what it has that was inside the boundary.
+//! So nothing that it was told or has told the outside world is taken back.
+//!
+//! There is one exception. A coordinator that starts does not know the boundary before all have answered. If a
+//! member is removed before it has, and told the outside world of a boundary that no process knows that
+//! is connected now, then what others did in that boundary may be rolled back.
 //!
 //! # Invariants
 //!
@@ -31,9 +44,10 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    decision::{Decision, LogRecord},
+    decision::{Cause, Decision},
     graph::Graph,
     id::{Incarnation, ObjectId, Version, WorldLine},
+    ledger::{Ledger, LogRecord, REMEMBERED, Standing},
     message::{Fragment, GatherId, Refusal, ToCoordinator, ToParticipant},
     rules::Rules,
 };
@@ -51,11 +65,17 @@ pub enum CoordinatorInput {
         link: LinkId,
         /// The newest world-line that the process knows.
         world_line: Option<WorldLine>,
+        /// The boundary as far as the process knows it.
+        boundary: BTreeMap<ObjectId, Version>,
     },
     /// A participant says something.
     Message(ToCoordinator),
     /// The oldest log record that was not durable yet is durable.
     Logged,
+    /// This member will never come back, as somebody knows who is not part of the protocol. It loses what is not
+    /// inside the boundary, and is not waited for any more. Ignored for whoever is no member, or is
+    /// about to come back.
+    Remove(ObjectId),
 }
 
 /// What the coordinator's driver must do, in order.
@@ -63,6 +83,8 @@ pub enum CoordinatorInput {
 pub enum CoordinatorEffect {
     /// Append to the log, then give [`CoordinatorInput::Logged`].
     Log(LogRecord),
+    /// Store this in the place of all records that were logged so far, at leisure; nobody waits for it (rule P13).
+    Checkpoint(Ledger),
     /// Send over this link.
     ToLink(LinkId, ToParticipant),
     /// Send over the link of the process that hosts this incarnation of this object.
@@ -70,20 +92,6 @@ pub enum CoordinatorEffect {
     /// Send over every link whose [`CoordinatorInput::Subscribe`] was taken in before: a process must
     /// not hear of the boundary before the decisions that it missed.
     Broadcast(ToParticipant),
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Member {
-    incarnation: Incarnation,
-    /// The version it left with, all committed; it is not asked for anything until it is back.
-    left: Option<Version>,
-}
-
-impl Member {
-    /// Whether it lives, and in this incarnation.
-    fn is_present(&self, incarnation: Incarnation) -> bool {
-        self.incarnation == incarnation && self.left.is_none()
-    }
 }
 
 /// A new incarnation that waits to be admitted.
@@ -116,49 +124,54 @@ pub struct Coordinator {
     rules: Rules,
     term: u64,
     gathers: u64,
-    members: BTreeMap<ObjectId, Member>,
-    /// All decisions, oldest first; the world-line before the first is 0.
-    decisions: Vec<Decision>,
+    ledger: Ledger,
+    /// How many decisions are remembered for processes that were away.
+    remembered: usize,
     graph: Graph,
     /// Whether the boundary may be told: all members have answered since the start (rule P11).
     boundary_is_known: bool,
     phase: Phase,
     joiners: BTreeMap<ObjectId, Joiner>,
+    /// Members that will never come back.
+    removing: BTreeSet<ObjectId>,
     is_superseded: bool,
     /// Records on their way to the log, oldest first.
     logging: VecDeque<LogRecord>,
+    /// How many records the log has since its checkpoint.
+    records: usize,
     effects: VecDeque<CoordinatorEffect>,
 }
 
 /// Building one, and asking it.
 impl Coordinator {
-    /// A coordinator whose log holds `records`. `term` must be higher than that of any coordinator
-    /// that ever wrote to this log; the incarnation of the log's owner will do.
-    pub fn recover(term: u64, records: impl IntoIterator<Item = LogRecord>) -> Self {
+    /// A coordinator whose log holds `checkpoint`, the newest, and then `records`. `term` must be higher than that of
+    /// any coordinator that ever wrote to this log; the incarnation of the log's owner will do.
+    pub fn recover(
+        term: u64,
+        checkpoint: Option<Ledger>,
+        records: impl IntoIterator<Item = LogRecord>,
+    ) -> Self {
         let mut coordinator = Self {
             rules: Rules::default(),
             term,
             gathers: 0,
-            members: BTreeMap::new(),
-            decisions: Vec::new(),
+            ledger: checkpoint.unwrap_or_default(),
+            remembered: REMEMBERED,
             graph: Graph::default(),
             boundary_is_known: false,
             phase: Phase::Steady,
             joiners: BTreeMap::new(),
+            removing: BTreeSet::new(),
             is_superseded: false,
             logging: VecDeque::new(),
+            records: 0,
             effects: VecDeque::new(),
         };
         for record in records {
             coordinator.apply(&record);
         }
-        let left = coordinator
-            .members
-            .iter()
-            .filter_map(|(&object, member)| Some((object, member.left?)));
-        coordinator
-            .graph
-            .remember_committed(left.collect::<Vec<_>>());
+        let committed = coordinator.ledger.committed();
+        coordinator.graph.remember_committed(committed);
         coordinator.start_gather();
         coordinator.proceed();
         coordinator
@@ -171,16 +184,22 @@ impl Coordinator {
         self
     }
 
-    /// The world-line of the newest decision.
-    pub fn world_line(&self) -> WorldLine {
-        self.decisions
-            .last()
-            .map_or(WorldLine::default(), |decision| decision.world_line)
+    /// Remembers so many decisions for processes that were away, and at least one. What they have seen
+    /// before the oldest of these counts as rolled back.
+    #[must_use]
+    pub fn with_remembered(mut self, decisions: usize) -> Self {
+        self.remembered = decisions;
+        self
     }
 
-    /// All decisions, oldest first.
-    pub fn decisions(&self) -> &[Decision] {
-        &self.decisions
+    /// The world-line of the newest decision.
+    pub fn world_line(&self) -> WorldLine {
+        self.ledger.world_line()
+    }
+
+    /// The newest decisions, oldest first.
+    pub fn decisions(&self) -> impl Iterator<Item = &Decision> {
+        self.ledger.recent().iter()
     }
 
     /// The boundary, once it is known.
@@ -215,11 +234,19 @@ impl Coordinator {
         self.is_superseded
     }
 
-    /// The members with their newest admitted incarnation.
+    /// The members that take part, with their newest admitted incarnations.
     pub fn members(&self) -> impl Iterator<Item = (ObjectId, Incarnation)> + '_ {
-        self.members
-            .iter()
-            .map(|(&object, member)| (object, member.incarnation))
+        self.ledger.present()
+    }
+
+    /// Whether `object` is a member that takes part, and nobody has asked to remove it.
+    pub fn has_member(&self, object: ObjectId) -> bool {
+        !self.removing.contains(&object)
+            && self
+                .ledger
+                .members()
+                .get(&object)
+                .is_some_and(|member| member.standing == Standing::Present)
     }
 
     /// Takes in one input. See the driver contract in the [crate documentation](crate); inputs may
@@ -230,7 +257,11 @@ impl Coordinator {
             return self.effects.clear();
         }
         match input {
-            CoordinatorInput::Subscribe { link, world_line } => self.welcome(link, world_line),
+            CoordinatorInput::Subscribe {
+                link,
+                world_line,
+                boundary,
+            } => self.welcome(link, world_line, boundary),
             CoordinatorInput::Message(message) => self.handle_message(message),
             CoordinatorInput::Logged => {
                 let record = self.logging.pop_front().expect("a record was being logged");
@@ -238,6 +269,7 @@ impl Coordinator {
                     self.act_on(record);
                 }
             }
+            CoordinatorInput::Remove(object) => self.handle_remove(object),
         }
     }
 
@@ -274,18 +306,30 @@ impl Coordinator {
             CoordinatorInput::Message(ToCoordinator::Persisted { world_line, .. }) => {
                 (None, Some(*world_line))
             }
-            CoordinatorInput::Message(ToCoordinator::Leave { .. }) | CoordinatorInput::Logged => {
-                (None, None)
-            }
+            CoordinatorInput::Message(ToCoordinator::Leave { .. })
+            | CoordinatorInput::Logged
+            | CoordinatorInput::Remove(_) => (None, None),
         };
         gather.is_some_and(|gather| gather.term > self.term) || known > Some(self.world_line())
     }
 
-    fn welcome(&mut self, link: LinkId, known: Option<WorldLine>) {
-        let known = known.unwrap_or(self.world_line());
+    fn welcome(
+        &mut self,
+        link: LinkId,
+        known: Option<WorldLine>,
+        boundary: BTreeMap<ObjectId, Version>,
+    ) {
+        let recent = self.ledger.recent();
+        let known = known.unwrap_or(self.world_line()).max(recent.first());
+        let decisions = recent.after(known).into_iter().flatten().cloned();
+        let decisions: Vec<_> = decisions.collect();
+        // Nothing that a removal may have taken back since, or is about to.
+        if decisions.is_empty() && self.is_learning() {
+            self.graph.remember_committed(boundary);
+        }
         let message = ToParticipant::Welcome {
             world_line: known,
-            decisions: self.decisions_after(known).to_vec(),
+            decisions,
             boundary: self.boundary().unwrap_or_default(),
         };
         self.effects
@@ -294,10 +338,17 @@ impl Coordinator {
 
     fn handle_message(&mut self, message: ToCoordinator) {
         let (object, incarnation) = message.sender();
+        if self.has_removed(object, incarnation) {
+            return self.refuse(object, incarnation, Refusal::Removed);
+        }
         let newest = self.newest_incarnation(object);
         // Rule P12: from the moment that the next life asks to join, the old one counts for nothing.
         if self.rules.fencing && incarnation < newest {
             return self.refuse(object, incarnation, Refusal::Fenced { by: newest });
+        }
+        if self.removing.contains(&object) && incarnation == newest {
+            // It will be told when the decision is durable.
+            return;
         }
         match message {
             ToCoordinator::Join { fragment, .. } => self.handle_join(
@@ -329,7 +380,7 @@ impl Coordinator {
 
     fn handle_join(&mut self, object: ObjectId, joiner: Joiner) {
         let incarnation = joiner.incarnation;
-        if let Some(member) = self.members.get(&object)
+        if let Some(member) = self.ledger.members().get(&object)
             && member.incarnation == incarnation
             && !self.joiners.contains_key(&object)
         {
@@ -340,11 +391,39 @@ impl Coordinator {
             return;
         }
         self.joiners.insert(object, joiner);
+        if !self.is_logging_removal_of(object) {
+            self.removing.remove(&object);
+        }
+        // Whatever the old life would have answered is lost with it.
+        self.wait_no_more_for(object);
+        self.proceed();
+    }
+
+    fn handle_remove(&mut self, object: ObjectId) {
+        if self.has_member(object) && !self.joiners.contains_key(&object) {
+            self.removing.insert(object);
+            self.wait_no_more_for(object);
+            self.proceed();
+        }
+    }
+
+    fn wait_no_more_for(&mut self, object: ObjectId) {
         if let Phase::Gathering { waiting, .. } | Phase::Announcing { waiting } = &mut self.phase {
-            // Whatever the old life would have answered is lost with it.
             waiting.remove(&object);
         }
-        self.proceed();
+    }
+
+    fn is_logging_removal_of(&self, object: ObjectId) -> bool {
+        self.logging.iter().any(|record| {
+            matches!(record, LogRecord::Decided { decision, .. } if decision.is_removal_of(object))
+        })
+    }
+
+    /// Whether this life of an object ended with its removal.
+    fn has_removed(&self, object: ObjectId, incarnation: Incarnation) -> bool {
+        self.ledger.members().get(&object).is_some_and(|member| {
+            matches!(member.standing, Standing::Removed(_)) && incarnation <= member.incarnation
+        })
     }
 
     fn handle_report(
@@ -358,7 +437,9 @@ impl Coordinator {
             return;
         }
         if fragment.world_line < self.world_line() {
-            for decision in self.decisions_after(fragment.world_line).to_vec() {
+            let missed = self.ledger.recent().after(fragment.world_line);
+            let missed: Vec<_> = missed.into_iter().flatten().cloned().collect();
+            for decision in missed {
                 self.tell(object, incarnation, ToParticipant::Decide(decision));
             }
             return;
@@ -409,8 +490,10 @@ impl Coordinator {
             incarnation,
             version,
         };
-        let member = self.members.get(&object);
-        if member.is_some_and(|m| m.incarnation == incarnation && m.left.is_some()) {
+        let member = self.ledger.members().get(&object);
+        if member.is_some_and(|m| {
+            m.incarnation == incarnation && matches!(m.standing, Standing::Left(_))
+        }) {
             // The answer was lost on the way.
             self.tell(object, incarnation, ToParticipant::Left { incarnation });
         } else if self.is_member(object, incarnation) && !self.logging.contains(&record) {
@@ -421,8 +504,9 @@ impl Coordinator {
     }
 
     fn is_member(&self, object: ObjectId, incarnation: Incarnation) -> bool {
-        self.members.get(&object).is_some_and(|member| {
-            member.is_present(incarnation) || !self.rules.fencing && member.left.is_none()
+        self.ledger.members().get(&object).is_some_and(|member| {
+            member.is_present(incarnation)
+                || !self.rules.fencing && member.standing == Standing::Present
         })
     }
 
@@ -433,7 +517,8 @@ impl Coordinator {
     }
 
     fn newest_incarnation(&self, object: ObjectId) -> Incarnation {
-        let admitted = self.members.get(&object).map(|member| member.incarnation);
+        let admitted = self.ledger.members().get(&object);
+        let admitted = admitted.map(|member| member.incarnation);
         let joining = self.joiners.get(&object).map(|joiner| joiner.incarnation);
         admitted.max(joining).unwrap_or_default()
     }
@@ -480,8 +565,8 @@ impl Coordinator {
                 Phase::Announcing { waiting } if waiting.is_empty() => self.phase = Phase::Steady,
                 Phase::Gathering { .. } | Phase::Announcing { .. } | Phase::Logging => return,
                 Phase::Steady => {
-                    if !self.admit_joiners() {
-                        return;
+                    if !self.admit_joiners() && self.removing.is_empty() {
+                        return self.shorten_log();
                     }
                     self.start_gather();
                 }
@@ -494,21 +579,45 @@ impl Coordinator {
         let mut failed = false;
         for (object, joiner) in self.joiners.clone() {
             let incarnation = joiner.incarnation;
-            match self.members.get(&object) {
+            match self.ledger.members().get(&object) {
                 Some(member) if member.is_present(incarnation) => self.admit(object),
-                Some(member) if member.left.is_none() => failed = true,
-                Some(_) | None => {
-                    let record = LogRecord::Joined {
-                        object,
-                        incarnation,
-                    };
-                    if !self.logging.contains(&record) {
-                        self.log(record);
-                    }
-                }
+                Some(member) if member.standing == Standing::Present => failed = true,
+                Some(_) | None => self.log_join(object, joiner),
             }
         }
         failed
+    }
+
+    /// Puts on record that an object is a member, for the first time or again.
+    fn log_join(&mut self, object: ObjectId, joiner: Joiner) {
+        let incarnation = joiner.incarnation;
+        let keep = newest(&self.ledger.surviving(object, joiner.fragment));
+        if self.refuse_loss(object, incarnation, keep) {
+            self.joiners.remove(&object);
+            return;
+        }
+        let record = LogRecord::Joined {
+            object,
+            incarnation,
+            keep,
+        };
+        if !self.logging.contains(&record) {
+            self.log(record);
+        }
+    }
+
+    /// Refuses an object whose storage has lost what was committed.
+    fn refuse_loss(&mut self, object: ObjectId, incarnation: Incarnation, found: Version) -> bool {
+        let committed = self.graph.committed(object);
+        let is_lost = found < committed;
+        if is_lost {
+            self.refuse(
+                object,
+                incarnation,
+                Refusal::LostCommitted { committed, found },
+            );
+        }
+        is_lost
     }
 
     fn admit(&mut self, object: ObjectId) {
@@ -517,17 +626,10 @@ impl Coordinator {
             .remove(&object)
             .expect("only joiners are admitted");
         let incarnation = joiner.incarnation;
-        let fragment = self.surviving(object, joiner.fragment);
-        let (keep, committed) = (newest(&fragment), self.graph.committed(object));
-        if keep < committed {
-            return self.refuse(
-                object,
-                incarnation,
-                Refusal::LostCommitted {
-                    committed,
-                    found: keep,
-                },
-            );
+        let fragment = self.ledger.surviving(object, joiner.fragment);
+        let keep = newest(&fragment);
+        if self.refuse_loss(object, incarnation, keep) {
+            return;
         }
         self.learn([(object, &fragment)]);
         self.tell_admission(object, incarnation, keep);
@@ -538,7 +640,7 @@ impl Coordinator {
     /// still waits for its report, and what it would lose by starting again is no loss.
     fn admit_again(&mut self, object: ObjectId, joiner: Joiner) {
         let incarnation = joiner.incarnation;
-        let keep = newest(&self.surviving(object, joiner.fragment));
+        let keep = newest(&self.ledger.surviving(object, joiner.fragment));
         if keep >= self.graph.committed(object) {
             self.tell_admission(object, incarnation, keep);
         }
@@ -574,13 +676,10 @@ impl Coordinator {
 
     /// The members that live on: neither gone nor about to begin a new life.
     fn present(&self) -> impl Iterator<Item = ObjectId> + '_ {
-        let present = self
-            .members
-            .iter()
-            .filter(|(_, member)| member.left.is_none());
-        present
-            .map(|(&object, _)| object)
-            .filter(|object| !self.joiners.contains_key(object))
+        self.ledger
+            .present()
+            .map(|(object, _)| object)
+            .filter(|object| !self.joiners.contains_key(object) && !self.removing.contains(object))
     }
 
     fn finish_gather(&mut self) {
@@ -593,8 +692,9 @@ impl Coordinator {
             unreachable!("only a gather is finished");
         };
         for (object, joiner) in self.joiners.clone() {
-            if self.members.contains_key(&object) {
-                fragments.insert(object, self.surviving(object, joiner.fragment));
+            if self.ledger.members().contains_key(&object) {
+                let fragment = self.ledger.surviving(object, joiner.fragment);
+                fragments.insert(object, fragment);
             }
         }
         self.learn(
@@ -603,23 +703,8 @@ impl Coordinator {
                 .map(|(&object, fragment)| (object, fragment)),
         );
         self.boundary_is_known = true;
-        match self.next_failed() {
-            Some((failed, incarnation)) => {
-                let keep = newest(&fragments[&failed]);
-                for (&object, fragment) in &mut fragments {
-                    forget_committed(fragment, self.graph.committed(object));
-                }
-                let cut = cut::consistent(failed, keep, &fragments);
-                self.graph.roll_back(&cut);
-                self.phase = Phase::Logging;
-                let world_line = self.world_line().next();
-                self.log(LogRecord::Decided(Decision {
-                    world_line,
-                    failed,
-                    incarnation,
-                    cut,
-                }));
-            }
+        match self.next_cause() {
+            Some(cause) => self.decide(cause, fragments),
             None => {
                 self.effects
                     .push_back(CoordinatorEffect::Broadcast(ToParticipant::GatherDone {
@@ -629,55 +714,62 @@ impl Coordinator {
         }
     }
 
+    fn decide(&mut self, cause: Cause, mut fragments: BTreeMap<ObjectId, Fragment>) {
+        let keep = match &cause {
+            Cause::Failed { object, .. } => BTreeMap::from([(*object, newest(&fragments[object]))]),
+            Cause::Removed(objects) => {
+                fragments.retain(|object, _| !objects.contains(object));
+                let keep = objects.iter().map(|&o| (o, self.graph.committed(o)));
+                keep.collect()
+            }
+        };
+        for (&object, fragment) in &mut fragments {
+            forget_committed(fragment, self.graph.committed(object));
+        }
+        let cut = cut::consistent(keep, &fragments);
+        self.graph.roll_back(&cut);
+        self.phase = Phase::Logging;
+        let boundary = match cause {
+            Cause::Failed { .. } => BTreeMap::new(),
+            Cause::Removed(_) => self.graph.boundary(),
+        };
+        let world_line = self.world_line().next();
+        let decision = Decision {
+            world_line,
+            cause,
+            cut,
+        };
+        self.log(LogRecord::Decided { decision, boundary });
+    }
+
+    /// What is to be repaired next. Removals first: what the removed would lose by any other decision nobody
+    /// can know, so that must not be taken while they are members.
+    fn next_cause(&mut self) -> Option<Cause> {
+        if self.removing.is_empty() {
+            self.next_failed()
+        } else {
+            Some(Cause::Removed(self.removing.clone()))
+        }
+    }
+
     /// The first of the members whose next life waits, after refusing those whose storage has lost
     /// what was committed.
-    fn next_failed(&mut self) -> Option<(ObjectId, Incarnation)> {
+    fn next_failed(&mut self) -> Option<Cause> {
         for (object, joiner) in self.joiners.clone() {
-            let member = self.members.get(&object);
+            let successor = joiner.incarnation;
+            let member = self.ledger.members().get(&object);
             if !member.is_some_and(|member| {
-                member.left.is_none() && member.incarnation < joiner.incarnation
+                member.standing == Standing::Present && member.incarnation < successor
             }) {
                 continue;
             }
-            let (found, committed) = (
-                newest(&self.surviving(object, joiner.fragment)),
-                self.graph.committed(object),
-            );
-            if found >= committed {
-                return Some((object, joiner.incarnation));
+            let found = newest(&self.ledger.surviving(object, joiner.fragment));
+            if !self.refuse_loss(object, successor, found) {
+                return Some(Cause::Failed { object, successor });
             }
             self.joiners.remove(&object);
-            self.refuse(
-                object,
-                joiner.incarnation,
-                Refusal::LostCommitted { committed, found },
-            );
         }
         None
-    }
-
-    /// What decisions that were taken since leave of what storage gave back: what was removed once does
-    /// not come back (rule P9).
-    fn surviving(&self, object: ObjectId, mut fragment: Fragment) -> Fragment {
-        let is_removed = |world_line, version| {
-            self.decisions_after(world_line)
-                .iter()
-                .any(|decision| decision.removes(object, version))
-        };
-        let first = fragment
-            .versions
-            .iter()
-            .position(|entry| is_removed(entry.world_line, entry.version));
-        fragment
-            .versions
-            .truncate(first.unwrap_or(fragment.versions.len()));
-        fragment
-    }
-
-    fn decisions_after(&self, world_line: WorldLine) -> &[Decision] {
-        &self.decisions[usize::try_from(world_line.0)
-            .unwrap_or(usize::MAX)
-            .min(self.decisions.len())..]
     }
 }
 
@@ -692,46 +784,9 @@ impl Coordinator {
         }
     }
 
-    /// What a record says about members and world-lines.
     fn apply(&mut self, record: &LogRecord) {
-        match record {
-            &LogRecord::Joined {
-                object,
-                incarnation,
-            } => {
-                self.members.insert(
-                    object,
-                    Member {
-                        incarnation,
-                        left: None,
-                    },
-                );
-            }
-            &LogRecord::Left {
-                object,
-                incarnation,
-                version,
-            } => {
-                self.members.insert(
-                    object,
-                    Member {
-                        incarnation,
-                        left: Some(version),
-                    },
-                );
-            }
-            LogRecord::Decided(decision) => {
-                let incarnation = decision.incarnation;
-                self.members.insert(
-                    decision.failed,
-                    Member {
-                        incarnation,
-                        left: None,
-                    },
-                );
-                self.decisions.push(decision.clone());
-            }
-        }
+        self.ledger.apply(record, self.remembered);
+        self.records += 1;
     }
 
     /// A record is durable: only now may anyone learn of it (rule P10).
@@ -745,34 +800,47 @@ impl Coordinator {
                 incarnation,
                 ..
             } => {
-                if let Phase::Gathering { waiting, .. } | Phase::Announcing { waiting } =
-                    &mut self.phase
-                {
-                    waiting.remove(&object);
-                }
+                self.removing.remove(&object);
+                self.wait_no_more_for(object);
                 self.tell(object, incarnation, ToParticipant::Left { incarnation });
             }
-            LogRecord::Decided(decision) => self.announce(decision),
+            LogRecord::Decided { decision, .. } => self.announce(decision),
         }
         self.proceed();
     }
 
     fn announce(&mut self, decision: Decision) {
-        let (failed, incarnation) = (decision.failed, decision.incarnation);
+        let cause = decision.cause.clone();
         self.effects
             .push_back(CoordinatorEffect::Broadcast(ToParticipant::Decide(
                 decision,
             )));
-        if self
-            .joiners
-            .get(&failed)
-            .is_some_and(|joiner| joiner.incarnation == incarnation)
-        {
-            self.admit(failed);
+        match cause {
+            Cause::Failed { object, successor } => {
+                let joiner = self.joiners.get(&object);
+                if joiner.is_some_and(|joiner| joiner.incarnation == successor) {
+                    self.admit(object);
+                }
+            }
+            Cause::Removed(objects) => {
+                self.removing.retain(|object| !objects.contains(object));
+            }
         }
         self.phase = Phase::Announcing {
             waiting: self.present().collect(),
         };
+    }
+
+    /// Puts one checkpoint in the place of many records: the log grows neither with work nor with failures, only with
+    /// members (rule P13).
+    fn shorten_log(&mut self) {
+        let is_long = self.records > 2 * self.ledger.members().len();
+        if is_long && self.logging.is_empty() && !self.is_superseded {
+            self.ledger.forget(|object| self.graph.committed(object));
+            self.records = 0;
+            self.effects
+                .push_back(CoordinatorEffect::Checkpoint(self.ledger.clone()));
+        }
     }
 }
 

@@ -1,27 +1,39 @@
-//! Rollback decisions and the coordinator's log.
+//! Rollback decisions, and what is remembered of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    encoding::{DecodeError, Format},
     header::DependencySet,
     id::{Incarnation, ObjectId, Version, WorldLine},
 };
 
-/// What survives one failure (rules P9, P10). It opens `world_line`.
+/// What survives a failure (rules P9, P10). It opens `world_line`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Decision {
     /// The world-line that the decision opens.
     pub world_line: WorldLine,
-    /// The object whose failure is repaired.
-    pub failed: ObjectId,
-    /// The incarnation that takes its place; every older one is fenced.
-    pub incarnation: Incarnation,
+    /// Why it was taken.
+    pub cause: Cause,
     /// For each object that loses something: the newest version that it keeps. Objects that are not
     /// named keep everything, volatile work included, and just rename themselves.
     pub cut: BTreeMap<ObjectId, Version>,
+}
+
+/// What a decision repairs.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Cause {
+    /// An object failed.
+    Failed {
+        /// Which.
+        object: ObjectId,
+        /// The incarnation that takes its place; every older one is fenced.
+        successor: Incarnation,
+    },
+    /// These objects were removed; nobody takes their place. They are removed by one decision, because none of them can be
+    /// asked what it would lose by the decision about another.
+    Removed(BTreeSet<ObjectId>),
 }
 
 impl Decision {
@@ -39,49 +51,77 @@ impl Decision {
                 .is_some_and(|version| version > kept)
         })
     }
-}
 
-/// One entry of the coordinator's durable log: all that it ever writes (rule P11).
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub enum LogRecord {
-    /// `object` is a member from here on, in this incarnation, and nothing was lost with the last one.
-    Joined {
-        /// The member.
-        object: ObjectId,
-        /// Its life.
-        incarnation: Incarnation,
-    },
-    /// `object` left with everything inside the boundary; its return is no failure.
-    Left {
-        /// The member.
-        object: ObjectId,
-        /// Its life that ended.
-        incarnation: Incarnation,
-        /// Its last version, committed.
-        version: Version,
-    },
-    /// A rollback decision.
-    Decided(Decision),
-}
-
-const FORMAT: Format = Format {
-    what: "coordinator log record",
-    version: 1,
-    limit: 16 << 20,
-};
-
-impl LogRecord {
-    /// The bytes to store.
-    pub fn encode(&self) -> Vec<u8> {
-        FORMAT.encode(self)
+    /// Whether it is the removal of `object`.
+    pub fn is_removal_of(&self, object: ObjectId) -> bool {
+        matches!(&self.cause, Cause::Removed(objects) if objects.contains(&object))
     }
 
-    /// Reads what [`LogRecord::encode`] wrote.
-    ///
-    /// # Errors
-    ///
-    /// Anything that is not exactly one record of this format version.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        FORMAT.decode(bytes)
+    /// Takes back what somebody believed to be inside the boundary. Only the removal of an object that
+    /// alone knew more of the boundary than anybody else can do that.
+    pub(crate) fn limit(&self, boundary: &mut BTreeMap<ObjectId, Version>) {
+        if let Cause::Removed(_) = self.cause {
+            for (object, &kept) in &self.cut {
+                if let Some(known) = boundary.get_mut(object) {
+                    *known = kept.min(*known);
+                }
+            }
+        }
+    }
+}
+
+/// The newest decisions without a gap, up to the current world-line (rule P13: not all of them).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Recent {
+    /// The world-line before the first of `decisions`.
+    first: WorldLine,
+    decisions: VecDeque<Decision>,
+}
+
+impl Recent {
+    /// The world-line of the newest decision.
+    pub(crate) fn world_line(&self) -> WorldLine {
+        let newest = self.decisions.back();
+        newest.map_or(self.first, |decision| decision.world_line)
+    }
+
+    /// Takes in the next decision, and forgets all but the newest `keep`. One that is not the next is
+    /// ignored; returns whether it was.
+    pub(crate) fn push(&mut self, decision: &Decision, keep: usize) -> bool {
+        let is_next = decision.world_line == self.world_line().next();
+        if is_next {
+            self.decisions.push_back(decision.clone());
+            while self.decisions.len() > keep.max(1) {
+                self.decisions.pop_front();
+                self.first = self.first.next();
+            }
+        }
+        is_next
+    }
+
+    /// Starts anew in a later world-line, after decisions that nobody remembers; returns whether it is later.
+    pub(crate) fn jump(&mut self, world_line: WorldLine) -> bool {
+        let is_later = world_line > self.world_line();
+        if is_later {
+            self.decisions.clear();
+            self.first = world_line;
+        }
+        is_later
+    }
+
+    /// The decisions after `world_line`, oldest first, or nothing if the first of them is forgotten.
+    pub(crate) fn after(&self, world_line: WorldLine) -> Option<impl Iterator<Item = &Decision>> {
+        let known = world_line.0.checked_sub(self.first.0)?;
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        Some(self.decisions.iter().skip(known))
+    }
+
+    /// The oldest world-line of which all later decisions are remembered.
+    pub(crate) fn first(&self) -> WorldLine {
+        self.first
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Decision> {
+        self.decisions.iter()
     }
 }

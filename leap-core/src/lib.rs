@@ -14,7 +14,7 @@
 //! | [`coordinator`] | the dependency graph, the boundary, exact rollback, the decision log |
 //! | [`observer`] | what one OS process knows of boundary and decisions; judges sthreads and barriers |
 //! | [`sthread`] | a speculative thread's dependency set |
-//! | [`header`], [`metadata`], [`message`], [`decision`] | what travels and what is stored, with their encodings |
+//! | [`header`], [`metadata`], [`message`], [`decision`], [`ledger`] | what travels and what is stored, with their encodings |
 //!
 //! # Driver contract, in one sentence
 //!
@@ -51,6 +51,7 @@ mod encoding;
 mod graph;
 pub mod header;
 mod id;
+pub mod ledger;
 pub mod message;
 pub mod metadata;
 pub mod observer;
@@ -59,10 +60,11 @@ mod rules;
 pub mod sthread;
 
 pub use coordinator::{Coordinator, CoordinatorEffect, CoordinatorInput};
-pub use decision::{Decision, LogRecord};
+pub use decision::Decision;
 pub use encoding::DecodeError;
 pub use header::{DependencySet, Header};
 pub use id::{Incarnation, ObjectId, OutputId, PersistTicket, Seq, Version, Vertex, WorldLine};
+pub use ledger::{Ledger, LogRecord};
 pub use message::{ChannelMessage, Fragment, GatherId, PeerMessage, ToCoordinator, ToParticipant};
 pub use metadata::VersionMetadata;
 pub use observer::{BarrierId, BarrierOutcome, Observer};

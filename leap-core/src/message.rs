@@ -144,6 +144,10 @@ pub enum Refusal {
         /// The newest incarnation.
         by: Incarnation,
     },
+    /// The object was removed from the cluster. Its next incarnation may join, with what it has that was
+    /// inside the boundary.
+    #[error("the object was removed from the cluster")]
+    Removed,
     /// Storage came back with less than what was already released to the outside world.
     #[error(
         "storage holds versions up to {found}, but {committed} was already committed: committed data was lost"
@@ -239,7 +243,7 @@ const TO_COORDINATOR: Format = Format {
 };
 const TO_PARTICIPANT: Format = Format {
     what: "message of the coordinator",
-    version: 1,
+    version: 2,
     limit: 64 << 20,
 };
 const PEER: Format = Format {

@@ -2,13 +2,14 @@
 //!
 //! # Invariants
 //!
-//! - `boundary` only grows (rule P7).
-//! - `decisions[i].world_line == first + 1 + i`: a gap is never accepted.
+//! - `boundary` only grows (rule P7), but for what a removal takes back.
+//! - Decisions are taken in without a gap. If there is one, because the process was away for too long, it
+//!   starts anew behind it, and what its sthreads have seen before counts as rolled back.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
-    decision::Decision,
+    decision::{Decision, Recent},
     header::{DependencySet, Header},
     id::{ObjectId, Version, WorldLine},
     message::ToParticipant,
@@ -16,6 +17,9 @@ use crate::{
     rules::Rules,
     sthread::{RolledBack, SThread},
 };
+
+/// How many decisions are kept for sthreads that have not looked for long.
+const REMEMBERED: usize = 1024;
 
 /// The driver's own name for a barrier that waits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -34,8 +38,7 @@ pub struct BarrierOutcome {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Observer {
     rules: Rules,
-    first: WorldLine,
-    decisions: Vec<Decision>,
+    decisions: Recent,
     boundary: BTreeMap<ObjectId, Version>,
     waiting: BTreeMap<BarrierId, SThread>,
     outcomes: VecDeque<BarrierOutcome>,
@@ -52,9 +55,7 @@ impl Observer {
 
     /// The current world-line as far as it is known here.
     pub fn world_line(&self) -> WorldLine {
-        self.decisions
-            .last()
-            .map_or(self.first, |decision| decision.world_line)
+        self.decisions.world_line()
     }
 
     /// The boundary as far as it is known here.
@@ -70,8 +71,9 @@ impl Observer {
                 decisions,
                 boundary,
             } => {
-                if self.decisions.is_empty() && self.first < *world_line {
-                    self.first = *world_line;
+                if self.decisions.jump(*world_line) {
+                    // It may be about what was removed meanwhile.
+                    self.boundary.clear();
                 }
                 for decision in decisions {
                     self.decide(decision);
@@ -111,7 +113,10 @@ impl Observer {
     ///
     /// [`RolledBack`] if a decision removed something that it has seen; the sthread is over.
     pub fn refresh(&self, sthread: &mut SThread) -> Result<(), RolledBack> {
-        for decision in self.decisions_after(sthread.world_line()) {
+        let Some(decisions) = self.decisions.after(sthread.world_line()) else {
+            return self.refresh_blindly(sthread);
+        };
+        for decision in decisions {
             if decision.removes_any(sthread.seen()) {
                 return Err(RolledBack {
                     world_line: decision.world_line,
@@ -170,16 +175,20 @@ impl Observer {
             .collect()
     }
 
-    fn decisions_after(&self, world_line: WorldLine) -> &[Decision] {
-        let known = world_line.0.saturating_sub(self.first.0);
-        &self.decisions[usize::try_from(known)
-            .unwrap_or(usize::MAX)
-            .min(self.decisions.len())..]
+    /// What was rolled back since this sthread last looked is forgotten here: if it has seen anything, that counts as
+    /// rolled back.
+    fn refresh_blindly(&self, sthread: &mut SThread) -> Result<(), RolledBack> {
+        let world_line = self.decisions.first();
+        if !sthread.seen().is_empty() {
+            return Err(RolledBack { world_line });
+        }
+        sthread.rename(world_line);
+        self.refresh(sthread)
     }
 
     fn decide(&mut self, decision: &Decision) {
-        if decision.world_line == self.world_line().next() {
-            self.decisions.push(decision.clone());
+        if self.decisions.push(decision, REMEMBERED) {
+            decision.limit(&mut self.boundary);
             self.settle();
         }
     }

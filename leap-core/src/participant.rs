@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use crate::{
-    decision::Decision,
+    decision::{Cause, Decision},
     header::{DependencySet, Header},
     id::{Incarnation, ObjectId, OutputId, PersistTicket, Seq, Version, WorldLine},
     message::{
@@ -578,14 +578,10 @@ impl Participant {
     }
 
     fn handle_decision(&mut self, decision: &Decision) {
-        if decision.failed == self.id
-            && decision.incarnation > self.incarnation
-            && self.rules.fencing
-        {
-            self.end(Effect::Refused(Refusal::Fenced {
-                by: decision.incarnation,
-            }));
+        if let Some(refusal) = self.ended_by(decision) {
+            self.end(Effect::Refused(refusal));
         } else if decision.world_line == self.world_line.next() {
+            decision.limit(&mut self.boundary);
             match decision.cut.get(&self.id) {
                 Some(&keep) if keep < self.latest() => self.roll_back(keep, decision.world_line),
                 _ => self.enter(decision.world_line),
@@ -593,6 +589,21 @@ impl Participant {
         } else if decision.world_line > self.world_line {
             // One in between is missing; our report asks for it.
             self.introduce();
+        }
+    }
+
+    /// Rule P12: another life takes the place of this one, or nobody does.
+    fn ended_by(&self, decision: &Decision) -> Option<Refusal> {
+        if !self.rules.fencing {
+            return None;
+        }
+        match &decision.cause {
+            &Cause::Failed { object, successor } => (object == self.id
+                && successor > self.incarnation)
+                .then_some(Refusal::Fenced { by: successor }),
+            Cause::Removed(objects) => (objects.contains(&self.id)
+                && decision.world_line > self.world_line)
+                .then_some(Refusal::Removed),
         }
     }
 

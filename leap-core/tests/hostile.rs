@@ -5,10 +5,11 @@ mod dice;
 
 use bolero::check;
 use dice::Dice;
+use leap_core::decision::Cause;
 use leap_core::{
     Coordinator, CoordinatorEffect, CoordinatorInput, DecodeError, Effect, Header, Incarnation,
-    Input, LogRecord, ObjectId, Observer, OutputId, Participant, PeerMessage, Rules, SThread, Seq,
-    Speculation, ToCoordinator, ToParticipant, Version, VersionMetadata, WorldLine,
+    Input, Ledger, LogRecord, ObjectId, Observer, OutputId, Participant, PeerMessage, Rules,
+    SThread, Seq, Speculation, ToCoordinator, ToParticipant, Version, VersionMetadata, WorldLine,
     coordinator::LinkId,
 };
 
@@ -69,8 +70,12 @@ fn varint(mut value: u64) -> Vec<u8> {
 }
 
 fn encoding(numbers: &[u64]) -> Vec<u8> {
+    encoding_of(1, numbers)
+}
+
+fn encoding_of(format: u8, numbers: &[u64]) -> Vec<u8> {
     let numbers = numbers.iter().flat_map(|&number| varint(number));
-    std::iter::once(1).chain(numbers).collect()
+    std::iter::once(format).chain(numbers).collect()
 }
 
 #[track_caller]
@@ -99,8 +104,9 @@ fn impossible_counters_are_refused_wherever_they_are() {
             ToCoordinator::decode(&encoding(&[0, 1, 1, 0, 0, 1, impossible, 0, 0, 1])).err(),
             ToCoordinator::decode(&encoding(&[0, 1, 1, 0, 0, 1, 4, 0, 1, 7, impossible, 1])).err(),
             // The boundary; a decision's cut.
-            ToParticipant::decode(&encoding(&[5, 1, 7, impossible])).err(),
-            LogRecord::decode(&encoding(&[2, 1, 1, 2, 1, 7, impossible])).err(),
+            ToParticipant::decode(&encoding_of(2, &[5, 1, 7, impossible])).err(),
+            LogRecord::decode(&encoding_of(2, &[2, 1, 0, 1, 2, 1, 7, impossible, 0])).err(),
+            LogRecord::decode(&encoding_of(2, &[2, 1, 1, 1, 2, 0, 1, 7, impossible])).err(),
             // Metadata: the version, a dependency, a channel position.
             VersionMetadata::decode(&encoding(&[impossible, 0, 0, 0, 0, 1])).err(),
             VersionMetadata::decode(&encoding(&[4, 0, 0, 1, 7, impossible, 0, 1])).err(),
@@ -146,9 +152,10 @@ fn a_huge_count_is_refused_before_it_is_believed() {
     assert_malformed(&Header::decode(&encoding(&[0, huge, 1, 1])));
     assert_malformed(&PeerMessage::decode(&encoding(&[0, 0, 0, 0, huge])));
     assert_malformed(&ToCoordinator::decode(&encoding(&[0, 1, 1, 0, 0, huge])));
-    assert_malformed(&ToParticipant::decode(&encoding(&[5, huge])));
+    assert_malformed(&ToParticipant::decode(&encoding_of(2, &[5, huge])));
     assert_malformed(&VersionMetadata::decode(&encoding(&[4, 0, 0, 0, huge])));
-    assert_malformed(&LogRecord::decode(&encoding(&[2, 1, 1, 2, huge])));
+    assert_malformed(&LogRecord::decode(&encoding_of(2, &[2, 1, 0, 1, 2, huge])));
+    assert_malformed(&Ledger::decode(&encoding(&[0, 0, huge])));
 }
 
 #[test]
@@ -236,7 +243,10 @@ fn peers_cannot_stop_a_participant() {
                         world_line = world_line.next();
                         let mut decision = dice.decision();
                         decision.world_line = world_line;
-                        decision.failed = ObjectId(9);
+                        decision.cause = Cause::Failed {
+                            object: ObjectId(9),
+                            successor: Incarnation(9),
+                        };
                         let keep = participant.committed();
                         decision.cut.insert(me, keep);
                         Input::Coordinator(ToParticipant::Decide(decision))
@@ -265,8 +275,9 @@ fn participants_cannot_stop_the_coordinator() {
         .for_each(|bytes: &[u8]| {
             let mut dice = Dice::new(bytes);
             let mut log = Vec::new();
+            let mut checkpoint = None;
             let mut writing = Vec::new();
-            let mut coordinator = Coordinator::recover(0, []);
+            let mut coordinator = Coordinator::recover(0, None, []);
             let mut term = 0;
             while !dice.is_empty() {
                 dice.newest = coordinator.world_line().0;
@@ -274,12 +285,14 @@ fn participants_cannot_stop_the_coordinator() {
                     _ if coordinator.is_superseded() => {
                         term += 1;
                         writing.clear();
-                        coordinator = Coordinator::recover(term, log.iter().cloned());
+                        coordinator =
+                            Coordinator::recover(term, checkpoint.clone(), log.iter().cloned());
                     }
                     0 => {
                         writing.clear();
                         term += 1;
-                        coordinator = Coordinator::recover(term, log.iter().cloned());
+                        coordinator =
+                            Coordinator::recover(term, checkpoint.clone(), log.iter().cloned());
                     }
                     1..=6 if !writing.is_empty() => {
                         log.push(writing.remove(0));
@@ -288,16 +301,27 @@ fn participants_cannot_stop_the_coordinator() {
                     7 => coordinator.handle(CoordinatorInput::Subscribe {
                         link: LinkId(0),
                         world_line: dice.coin().then(|| dice.world_line()),
+                        boundary: dice.versions(),
                     }),
+                    8 => coordinator.handle(CoordinatorInput::Remove(dice.object())),
                     _ => {
                         coordinator
                             .handle(CoordinatorInput::Message(dice.message_to_coordinator()));
                     }
                 }
                 while let Some(effect) = coordinator.poll_effect() {
-                    if let CoordinatorEffect::Log(record) = effect {
-                        assert_eq!(LogRecord::decode(&record.encode()), Ok(record.clone()));
-                        writing.push(record);
+                    match effect {
+                        CoordinatorEffect::Log(record) => {
+                            assert_eq!(LogRecord::decode(&record.encode()), Ok(record.clone()));
+                            writing.push(record);
+                        }
+                        CoordinatorEffect::Checkpoint(ledger) => {
+                            assert_eq!(Ledger::decode(&ledger.encode()), Ok(ledger.clone()));
+                            assert!(writing.is_empty(), "it stands for what is durable");
+                            log.clear();
+                            checkpoint = Some(ledger);
+                        }
+                        _ => {}
                     }
                 }
             }

@@ -1,5 +1,6 @@
 //! What one OS process knows, and how it judges sthreads and barriers.
 
+use leap_core::decision::Cause;
 use leap_core::{
     Admission, BarrierId, BarrierOutcome, Decision, DependencySet, Header, Incarnation, ObjectId,
     Observer, RolledBack, Rule, Rules, SThread, ToParticipant, Version, WorldLine,
@@ -19,8 +20,10 @@ fn observer() -> Observer {
 fn decision(world_line: WorldLine, cut: &[(ObjectId, u64)]) -> Decision {
     Decision {
         world_line,
-        failed: B,
-        incarnation: Incarnation(2),
+        cause: Cause::Failed {
+            object: B,
+            successor: Incarnation(2),
+        },
         cut: cut.iter().map(|&(o, v)| (o, Version(v))).collect(),
     }
 }

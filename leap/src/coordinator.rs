@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use leap_core::coordinator::LinkId;
 use leap_core::{
-    Coordinator, CoordinatorEffect, CoordinatorInput, Incarnation, LogRecord, ObjectId,
+    Coordinator, CoordinatorEffect, CoordinatorInput, Incarnation, Ledger, LogRecord, ObjectId,
     ToParticipant, Version, WorldLine,
 };
-use leap_store::{Journal, Store};
+use leap_store::{Journal, Recovered, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::transport::{Connection, DirectoryEntry, Frame, FrameSender};
@@ -61,6 +61,18 @@ enum Event {
     Closed(LinkId),
     Logged(Result<(), leap_store::JournalError>),
     Status(oneshot::Sender<CoordinatorStatus>),
+    Remove(ObjectId, oneshot::Sender<Removal>),
+}
+
+/// What became of the wish to remove a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// It is on record that the object is no member any more: nothing waits for it.
+    Removed,
+    /// The object is no member, or has left: nothing waits for it anyway.
+    NoMember,
+    /// A new incarnation of it has come, and is a member as before.
+    CameBack,
 }
 
 /// A handle to a running coordinator.
@@ -75,25 +87,18 @@ pub(crate) async fn start(
     store: &Store,
 ) -> Result<(CoordinatorHandle, impl Future<Output = ()> + Send + 'static), CoordinatorError> {
     let claim = store.claim(LOG).await?;
-    let mut records = Vec::new();
-    let mut next_number = 1;
-    for record in claim.recovered.records {
-        let number = record.version;
-        records.push(
-            LogRecord::decode(&record.payload)
-                .map_err(|source| CoordinatorError::Log { number, source })?,
-        );
-        next_number = number + 1;
-    }
+    let next_number = claim.recovered.version().unwrap_or_default() + 1;
+    let (checkpoint, records) = read(claim.recovered)?;
     let (inbox, events) = mpsc::unbounded_channel();
     let driver = Driver {
-        core: Coordinator::recover(claim.incarnation, records),
+        core: Coordinator::recover(claim.incarnation, checkpoint, records),
         journal: claim.journal,
         next_number,
         inbox: inbox.clone(),
         links: HashMap::new(),
         homes: HashMap::new(),
         directory: BTreeMap::new(),
+        removals: Vec::new(),
     };
     Ok((
         CoordinatorHandle {
@@ -102,6 +107,19 @@ pub(crate) async fn start(
         },
         driver.run(events),
     ))
+}
+
+/// What the log holds.
+fn read(recovered: Recovered) -> Result<(Option<Ledger>, Vec<LogRecord>), CoordinatorError> {
+    let malformed = |number| move |source| CoordinatorError::Log { number, source };
+    let checkpoint = recovered
+        .checkpoint
+        .map(|image| Ledger::decode(&image.payload).map_err(malformed(image.version)));
+    let records = recovered
+        .records
+        .into_iter()
+        .map(|record| LogRecord::decode(&record.payload).map_err(malformed(record.version)));
+    Ok((checkpoint.transpose()?, records.collect::<Result<_, _>>()?))
 }
 
 impl CoordinatorHandle {
@@ -144,6 +162,18 @@ impl CoordinatorHandle {
         status.await.ok()
     }
 
+    /// Removes a member that will never come back, so that nothing waits for it: it loses what was not inside the
+    /// boundary. Resolves when that is on record, or will not be; with nothing if the coordinator has ended.
+    ///
+    /// Who removes a member that lives ends it: it is refused, and its next incarnation joins with what was inside the
+    /// boundary.
+    #[expect(dead_code, reason = "the node's API is to offer it")]
+    pub(crate) async fn remove(&self, object: ObjectId) -> Option<Removal> {
+        let (sender, removal) = oneshot::channel();
+        self.tell(Event::Remove(object, sender));
+        removal.await.ok()
+    }
+
     fn tell(&self, event: Event) {
         // A coordinator that has ended has closed its links, and their ends will be noticed.
         let _ = self.inbox.send(event);
@@ -159,6 +189,8 @@ struct Driver {
     /// The link over which each incarnation of an object was last heard.
     homes: HashMap<(ObjectId, Incarnation), LinkId>,
     directory: BTreeMap<ObjectId, DirectoryEntry>,
+    /// Who waits for a removal.
+    removals: Vec<(ObjectId, oneshot::Sender<Removal>)>,
 }
 
 impl Driver {
@@ -173,6 +205,7 @@ impl Driver {
                 }
             }
             self.drain();
+            self.settle_removals();
             if self.core.is_superseded() {
                 tracing::warn!("another coordinator has taken over; this one stops");
                 return;
@@ -192,6 +225,7 @@ impl Driver {
                 self.core.handle(CoordinatorInput::Subscribe {
                     link,
                     world_line: known,
+                    boundary: BTreeMap::new(),
                 });
             }
             Event::Frame { link, frame } => self.handle_frame(link, frame),
@@ -207,8 +241,33 @@ impl Driver {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.status());
             }
+            Event::Remove(object, reply) => self.remove(object, reply),
         }
         Ok(())
+    }
+
+    fn remove(&mut self, object: ObjectId, reply: oneshot::Sender<Removal>) {
+        if self.core.has_member(object) {
+            self.core.handle(CoordinatorInput::Remove(object));
+            self.removals.push((object, reply));
+        } else {
+            let _ = reply.send(Removal::NoMember);
+        }
+    }
+
+    /// Answers those who wait for a removal that was decided or will not be.
+    fn settle_removals(&mut self) {
+        for (object, reply) in std::mem::take(&mut self.removals) {
+            // Whoever asked may be gone.
+            if self.core.has_member(object) {
+                let _ = reply.send(Removal::CameBack);
+            } else if self.core.members().any(|(member, _)| member == object) {
+                self.removals.push((object, reply));
+            } else {
+                self.directory.remove(&object);
+                let _ = reply.send(Removal::Removed);
+            }
+        }
     }
 
     fn handle_frame(&mut self, link: LinkId, frame: Frame) {
@@ -248,6 +307,7 @@ impl Driver {
         while let Some(effect) = self.core.poll_effect() {
             match effect {
                 CoordinatorEffect::Log(record) => self.log(&record),
+                CoordinatorEffect::Checkpoint(ledger) => self.shorten_log(&ledger),
                 CoordinatorEffect::ToLink(link, message) => self.send(link, None, message),
                 CoordinatorEffect::ToObject(object, incarnation, message) => {
                     if let Some(&link) = self.homes.get(&(object, incarnation)) {
@@ -272,9 +332,26 @@ impl Driver {
         }
     }
 
+    /// Puts `ledger` in the place of all records so far (rule P13).
+    fn shorten_log(&self, ledger: &Ledger) {
+        let journal = self.journal.clone();
+        let number = self.next_number - 1;
+        let written = journal.checkpoint(number, ledger.encode().into());
+        tokio::spawn(async move {
+            let pruned = match written.await {
+                Ok(()) => journal.prune(number).await,
+                failed => failed,
+            };
+            if let Err(error) = pruned {
+                // What cannot be written any more is noticed by the next record.
+                tracing::warn!(%error, "the coordinator's log was not shortened");
+            }
+        });
+    }
+
     fn log(&mut self, record: &LogRecord) {
-        if let LogRecord::Decided(decision) = record {
-            tracing::info!(world_line = %decision.world_line, failed = %decision.failed, cut = ?decision.cut, "rollback decided");
+        if let LogRecord::Decided { decision, .. } = record {
+            tracing::info!(world_line = %decision.world_line, cause = ?decision.cause, cut = ?decision.cut, "rollback decided");
         }
         let inbox = self.inbox.clone();
         let number = self.next_number;

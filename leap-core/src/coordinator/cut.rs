@@ -7,19 +7,18 @@ use crate::{
     message::Fragment,
 };
 
-/// What each object keeps when `failed` keeps all up to `keep`: the largest set of vertices that
+/// What each object keeps when those that failed keep all up to `keep`: the largest set of vertices that
 /// depends on nothing that is removed. Objects that lose nothing are not in the answer.
 ///
-/// The removed set is the least fixpoint: it starts with what the failed object lost, and takes in
+/// The removed set is the least fixpoint: it starts with what the failed objects lost, and takes in
 /// a version (and with it all later ones of that object) only if it depends on something removed.
 pub(super) fn consistent(
-    failed: ObjectId,
-    keep: Version,
+    keep: BTreeMap<ObjectId, Version>,
     fragments: &BTreeMap<ObjectId, Fragment>,
 ) -> BTreeMap<ObjectId, Version> {
     let dependents = dependents(fragments);
-    let mut cut = BTreeMap::from([(failed, keep)]);
-    let mut changed = BTreeSet::from([failed]);
+    let mut cut = keep;
+    let mut changed: BTreeSet<_> = cut.keys().copied().collect();
     while let Some(object) = changed.pop_first() {
         let keep = cut[&object];
         for &(needs, dependent, version) in dependents.get(&object).into_iter().flatten() {

@@ -134,8 +134,10 @@ fn decide(world_line: u64, cut: &[(ObjectId, u64)]) -> Input {
     let cut = cut.iter().map(|&(o, v)| (o, Version(v))).collect();
     Input::Coordinator(ToParticipant::Decide(Decision {
         world_line: WorldLine(world_line),
-        failed: OTHER,
-        incarnation: Incarnation(2),
+        cause: Cause::Failed {
+            object: OTHER,
+            successor: Incarnation(2),
+        },
         cut,
     }))
 }
@@ -591,12 +593,32 @@ mod ends {
     use super::*;
 
     #[test]
+    fn a_removal_ends_it_if_it_hears_of_it_in_its_own_life() {
+        let removal = |world_line| {
+            Input::Coordinator(ToParticipant::Decide(Decision {
+                world_line,
+                cause: Cause::Removed([ME, OTHER].into()),
+                cut: [(ME, Version::ZERO), (OTHER, Version::ZERO)].into(),
+            }))
+        };
+        let mut me = active();
+        let since = removal(me.world_line());
+        assert_eq!(on(&mut me, since), [], "it has come back since");
+        assert_eq!(
+            on(&mut me, removal(W1)),
+            [Effect::Refused(Refusal::Removed)]
+        );
+    }
+
+    #[test]
     fn a_newer_incarnation_ends_this_one() {
         // rule P12
         let decision = Decision {
             world_line: W1,
-            failed: ME,
-            incarnation: Incarnation(2),
+            cause: Cause::Failed {
+                object: ME,
+                successor: Incarnation(2),
+            },
             cut: BTreeMap::new(),
         };
         let by = Incarnation(2);

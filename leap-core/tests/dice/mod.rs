@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use leap_core::decision::Cause;
 use leap_core::{
     ChannelMessage, Decision, DependencySet, Fragment, GatherId, Header, Incarnation, LogRecord,
     ObjectId, PeerMessage, Seq, ToCoordinator, ToParticipant, Version, VersionMetadata, WorldLine,
@@ -162,15 +163,21 @@ impl<'a> Dice<'a> {
     pub(crate) fn decision(&mut self) -> Decision {
         Decision {
             world_line: self.world_line(),
-            failed: self.object(),
-            incarnation: self.incarnation(),
+            cause: if self.coin() {
+                Cause::Failed {
+                    object: self.object(),
+                    successor: self.incarnation(),
+                }
+            } else {
+                Cause::Removed(self.some(Self::object).into_iter().collect())
+            },
             cut: self.versions(),
         }
     }
 
     pub(crate) fn message_to_participant(&mut self) -> ToParticipant {
         let incarnation = self.incarnation();
-        match self.roll(9) {
+        match self.roll(10) {
             0 => ToParticipant::Welcome {
                 world_line: self.world_line(),
                 decisions: self.some(Self::decision),
@@ -197,6 +204,10 @@ impl<'a> Dice<'a> {
                 },
             },
             7 => ToParticipant::Refused {
+                incarnation,
+                refusal: Refusal::Removed,
+            },
+            8 => ToParticipant::Refused {
                 incarnation,
                 refusal: Refusal::LostCommitted {
                     committed: self.version(),
@@ -250,13 +261,17 @@ impl<'a> Dice<'a> {
             0 => LogRecord::Joined {
                 object,
                 incarnation,
+                keep: self.version(),
             },
             1 => LogRecord::Left {
                 object,
                 incarnation,
                 version: self.version(),
             },
-            _ => LogRecord::Decided(self.decision()),
+            _ => LogRecord::Decided {
+                decision: self.decision(),
+                boundary: self.versions(),
+            },
         }
     }
 }

@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use leap_core::{
     BarrierId, Coordinator, CoordinatorEffect, CoordinatorInput, Effect, Incarnation, Input,
-    LogRecord, ObjectId, Observer, OutputId, Participant, PeerMessage, PersistTicket, Rules,
-    SThread, Speculation, ToCoordinator, ToParticipant, Version, VersionMetadata, WorldLine,
+    Ledger, LogRecord, ObjectId, Observer, OutputId, Participant, PeerMessage, PersistTicket,
+    Rules, SThread, Speculation, ToCoordinator, ToParticipant, Version, VersionMetadata, WorldLine,
     coordinator::LinkId,
 };
 
@@ -83,7 +83,7 @@ enum Waiting {
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Up {
-    Subscribe(WorldLine),
+    Subscribe(WorldLine, BTreeMap<ObjectId, Version>),
     Message(ToCoordinator),
 }
 
@@ -125,6 +125,7 @@ pub(crate) struct World {
     pub(crate) hosts: BTreeMap<ObjectId, Host>,
     pub(crate) coordinator: Coordinator,
     term: u64,
+    checkpoint: Option<Ledger>,
     log: Vec<LogRecord>,
     logging: VecDeque<LogRecord>,
     up: BTreeMap<ObjectId, VecDeque<Up>>,
@@ -183,8 +184,9 @@ impl World {
             rules,
             prompt: Prompt::default(),
             hosts: BTreeMap::new(),
-            coordinator: Coordinator::recover(1, []).with_rules(rules),
+            coordinator: Coordinator::recover(1, None, []).with_rules(rules),
             term: 1,
+            checkpoint: None,
             log: Vec::new(),
             logging: VecDeque::new(),
             up: BTreeMap::new(),
@@ -551,10 +553,11 @@ impl World {
             return false;
         };
         match message {
-            Up::Subscribe(world_line) => {
+            Up::Subscribe(world_line, boundary) => {
                 self.coordinator.handle(CoordinatorInput::Subscribe {
                     link: LinkId(object.0),
                     world_line: Some(world_line),
+                    boundary,
                 });
                 self.welcomed.insert(object);
             }
@@ -594,6 +597,10 @@ impl World {
         while let Some(effect) = self.coordinator.poll_effect() {
             match effect {
                 CoordinatorEffect::Log(record) => self.logging.push_back(record),
+                CoordinatorEffect::Checkpoint(ledger) => {
+                    self.log.clear();
+                    self.checkpoint = Some(ledger);
+                }
                 CoordinatorEffect::ToLink(link, message) => {
                     self.send_down(ObjectId(link.0), message);
                 }
@@ -622,11 +629,9 @@ impl World {
         // A subscription is about the link that it came over.
         let late = self.up.entry(object).or_default();
         late.retain(|message| matches!(message, Up::Message(_)));
-        let world_line = self.host(object).observer.world_line();
-        self.up
-            .entry(object)
-            .or_default()
-            .push_back(Up::Subscribe(world_line));
+        let observer = &self.host(object).observer;
+        let subscribe = Up::Subscribe(observer.world_line(), observer.boundary().clone());
+        self.up.entry(object).or_default().push_back(subscribe);
         self.input(object, Input::CoordinatorLinkUp);
     }
 }
@@ -677,8 +682,8 @@ impl World {
         self.up.clear();
         self.down.clear();
         self.welcomed.clear();
-        self.coordinator =
-            Coordinator::recover(self.term, self.log.iter().cloned()).with_rules(self.rules);
+        let (checkpoint, log) = (self.checkpoint.clone(), self.log.iter().cloned());
+        self.coordinator = Coordinator::recover(self.term, checkpoint, log).with_rules(self.rules);
         self.drain_coordinator();
         let objects: Vec<_> = self.hosts.keys().copied().collect();
         objects

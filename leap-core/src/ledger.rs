@@ -1,0 +1,340 @@
+//! What the coordinator's log says: who belongs to the cluster, in which world-line it is, and what
+//! storage may still hold although a decision removed it.
+//!
+//! The log is a list of [`LogRecord`]s, and a [`Ledger`] is what they come to. So a ledger can be stored
+//! in the place of all records that it is made of: the log is bounded by the members, not by how often they
+//! failed (rule P13).
+//!
+//! # When a decision may be forgotten
+//!
+//! A decision has three kinds of readers.
+//!
+//! - *Members that live.* Each acknowledges it before the next one is taken, so only the newest is ever told.
+//! - *Storage* of an object that comes back: it may hold versions, named in an older world-line, that were removed
+//!   while they were on their way there. What it needs is the decision's cut of that object, until the object has committed
+//!   more than the cut kept: a later version is durable then, and storage drops what a restore removes before it takes
+//!   any later version. Of two cuts of an object the older one says nothing if it kept as much as the later one.
+//! - *Processes that were away* and have sthreads from before it. They are told the newest decisions, as many as are
+//!   remembered; what is older than these in such a process counts as rolled back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    decision::{Cause, Decision, Recent},
+    encoding::{DecodeError, Format},
+    id::{Incarnation, ObjectId, Version, WorldLine},
+    message::{Fragment, FragmentVersion},
+};
+
+/// One entry of the coordinator's durable log (rule P11).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum LogRecord {
+    /// `object` is a member from here on, in this incarnation, and nothing was lost with the last one.
+    Joined {
+        /// The member.
+        object: ObjectId,
+        /// Its life.
+        incarnation: Incarnation,
+        /// What it starts from. If it was removed before, storage may hold later versions that do not count.
+        keep: Version,
+    },
+    /// `object` left with everything inside the boundary; its return is no failure.
+    Left {
+        /// The member.
+        object: ObjectId,
+        /// Its life that ended.
+        incarnation: Incarnation,
+        /// Its last version, committed.
+        version: Version,
+    },
+    /// A rollback decision.
+    Decided {
+        /// What it says.
+        decision: Decision,
+        /// The boundary at that moment, if objects are removed: if one comes back, what it has in storage
+        /// survives as far as it depends on nothing beyond.
+        boundary: BTreeMap<ObjectId, Version>,
+    },
+}
+
+/// Whether a member takes part.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) enum Standing {
+    Present,
+    /// It ended with all up to this version committed, and is not asked for anything until it is back.
+    Left(Version),
+    /// The same, but it was removed and may not know.
+    Removed(Version),
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) struct Member {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) standing: Standing,
+}
+
+impl Member {
+    /// Whether it lives, and in this incarnation.
+    pub(crate) fn is_present(&self, incarnation: Incarnation) -> bool {
+        self.incarnation == incarnation && self.standing == Standing::Present
+    }
+}
+
+/// What a decision left of one object.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+struct Cut {
+    /// The world-line that the decision opened: it is about what was named in older ones.
+    world_line: WorldLine,
+    kept: Kept,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+enum Kept {
+    /// All up to this version.
+    UpTo(Version),
+    /// What depends on nothing outside of this boundary.
+    Within(BTreeMap<ObjectId, Version>),
+}
+
+impl Cut {
+    fn removes(&self, entry: &FragmentVersion) -> bool {
+        entry.world_line < self.world_line
+            && match &self.kept {
+                Kept::UpTo(version) => entry.version > *version,
+                Kept::Within(boundary) => {
+                    let is_outside = |(object, version): (ObjectId, Version)| {
+                        version > boundary.get(&object).copied().unwrap_or_default()
+                    };
+                    entry.dependencies.iter().any(is_outside)
+                }
+            }
+    }
+
+    /// Whether no storage can hold any more what this cut removed. See the [module documentation](self).
+    fn is_outlived(&self, committed: Version) -> bool {
+        match self.kept {
+            Kept::UpTo(version) => committed > version,
+            Kept::Within(_) => false,
+        }
+    }
+}
+
+/// How many decisions are remembered for processes that were away.
+pub(crate) const REMEMBERED: usize = 64;
+
+/// All that the log says. See the [module documentation](self).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    recent: Recent,
+    members: BTreeMap<ObjectId, Member>,
+    /// Per object, oldest first; each kept more than the one before.
+    cuts: BTreeMap<ObjectId, Vec<Cut>>,
+}
+
+/// Asking it.
+impl Ledger {
+    /// The world-line of the newest decision.
+    pub fn world_line(&self) -> WorldLine {
+        self.recent.world_line()
+    }
+
+    /// How many entries it has: one for each member, remembered decision and cut that storage may need.
+    pub fn len(&self) -> usize {
+        let cuts = self.cuts.values().map(Vec::len).sum::<usize>();
+        self.members.len() + self.recent.iter().count() + cuts
+    }
+
+    /// Whether nobody ever was a member.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The members that take part, with their incarnations.
+    pub fn present(&self) -> impl Iterator<Item = (ObjectId, Incarnation)> + '_ {
+        let present = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.standing == Standing::Present);
+        present.map(|(&object, member)| (object, member.incarnation))
+    }
+
+    /// How far those who take no part are committed.
+    pub(crate) fn committed(&self) -> Vec<(ObjectId, Version)> {
+        let away = self
+            .members
+            .iter()
+            .filter_map(|(&object, member)| match member.standing {
+                Standing::Left(version) | Standing::Removed(version) => Some((object, version)),
+                Standing::Present => None,
+            });
+        away.collect()
+    }
+
+    pub(crate) fn members(&self) -> &BTreeMap<ObjectId, Member> {
+        &self.members
+    }
+
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// What decisions that were taken since leave of what storage gave back: what was removed once does
+    /// not come back (rule P9).
+    pub(crate) fn surviving(&self, object: ObjectId, mut fragment: Fragment) -> Fragment {
+        let cuts = self.cuts.get(&object).map_or(&[][..], Vec::as_slice);
+        let first_removed = fragment
+            .versions
+            .iter()
+            .position(|entry| cuts.iter().any(|cut| cut.removes(entry)));
+        fragment
+            .versions
+            .truncate(first_removed.unwrap_or(fragment.versions.len()));
+        fragment
+    }
+}
+
+/// What changes it.
+impl Ledger {
+    /// Takes in the next record; `remembered` decisions at most are kept for processes that were away.
+    pub(crate) fn apply(&mut self, record: &LogRecord, remembered: usize) {
+        match record {
+            &LogRecord::Joined {
+                object,
+                incarnation,
+                keep,
+            } => {
+                self.end_removal(object, keep);
+                self.set(object, incarnation, Standing::Present);
+            }
+            &LogRecord::Left {
+                object,
+                incarnation,
+                version,
+            } => self.set(object, incarnation, Standing::Left(version)),
+            LogRecord::Decided { decision, boundary } => {
+                let is_next = self.recent.push(decision, remembered);
+                assert!(is_next, "decisions are logged one after the other");
+                self.cut_all(decision);
+                match &decision.cause {
+                    &Cause::Failed { object, successor } => {
+                        self.set(object, successor, Standing::Present);
+                    }
+                    Cause::Removed(objects) => {
+                        for &object in objects {
+                            self.remove(object, decision, boundary);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Forgets what no storage can hold any more.
+    pub(crate) fn forget(&mut self, committed: impl Fn(ObjectId) -> Version) {
+        self.cuts.retain(|&object, cuts| {
+            cuts.retain(|cut| !cut.is_outlived(committed(object)));
+            !cuts.is_empty()
+        });
+    }
+
+    fn set(&mut self, object: ObjectId, incarnation: Incarnation, standing: Standing) {
+        self.members.insert(
+            object,
+            Member {
+                incarnation,
+                standing,
+            },
+        );
+    }
+
+    fn cut_all(&mut self, decision: &Decision) {
+        for (&object, &kept) in &decision.cut {
+            if !decision.is_removal_of(object) {
+                self.cut(object, decision.world_line, kept);
+            }
+        }
+    }
+
+    /// All of `object` after `kept` was removed. What an older cut kept beyond that is gone as well.
+    fn cut(&mut self, object: ObjectId, world_line: WorldLine, kept: Version) {
+        let cuts = self.cuts.entry(object).or_default();
+        cuts.retain(|cut| !matches!(cut.kept, Kept::UpTo(before) if before >= kept));
+        let kept = Kept::UpTo(kept);
+        cuts.push(Cut { world_line, kept });
+    }
+
+    /// The object's own storage is not held to what the cluster knows of it: it may hold more that was inside the
+    /// boundary, since an object may commit without the coordinator (rule P7).
+    fn remove(
+        &mut self,
+        object: ObjectId,
+        decision: &Decision,
+        boundary: &BTreeMap<ObjectId, Version>,
+    ) {
+        self.cuts.entry(object).or_default().push(Cut {
+            world_line: decision.world_line,
+            kept: Kept::Within(boundary.clone()),
+        });
+        if let Some(member) = self.members.get_mut(&object) {
+            let committed = boundary.get(&object).copied();
+            member.standing = Standing::Removed(committed.unwrap_or_default());
+        }
+    }
+
+    /// An object that was removed is back: now it is known what it kept.
+    fn end_removal(&mut self, object: ObjectId, keep: Version) {
+        let cuts = self.cuts.get(&object).into_iter().flatten();
+        let within = cuts.filter(|cut| matches!(cut.kept, Kept::Within(_)));
+        let removed_in = within.map(|cut| cut.world_line).max();
+        if let Some(world_line) = removed_in {
+            let cuts = self.cuts.entry(object).or_default();
+            cuts.retain(|cut| matches!(cut.kept, Kept::UpTo(_)));
+            self.cut(object, world_line, keep);
+        }
+    }
+}
+
+const RECORD: Format = Format {
+    what: "coordinator log record",
+    version: 2,
+    limit: 16 << 20,
+};
+const LEDGER: Format = Format {
+    what: "coordinator ledger",
+    version: 1,
+    limit: 64 << 20,
+};
+
+impl LogRecord {
+    /// The bytes to store.
+    pub fn encode(&self) -> Vec<u8> {
+        RECORD.encode(self)
+    }
+
+    /// Reads what [`LogRecord::encode`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// Anything that is not exactly one record of this format version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        RECORD.decode(bytes)
+    }
+}
+
+impl Ledger {
+    /// The bytes to store.
+    pub fn encode(&self) -> Vec<u8> {
+        LEDGER.encode(self)
+    }
+
+    /// Reads what [`Ledger::encode`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// Anything that is not exactly one ledger of this format version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        LEDGER.decode(bytes)
+    }
+}
