@@ -55,12 +55,22 @@ impl ValType {
     }
 
     pub(crate) fn parse_reference(ty: wasmparser::RefType, offset: usize) -> Result<Self, Error> {
-        match ty {
-            wasmparser::RefType::FUNCREF => Ok(Self::FuncRef),
-            wasmparser::RefType::EXTERNREF => Ok(Self::ExternRef),
-            wasmparser::RefType::EXNREF => Ok(Self::ExnRef),
-            other => Err(Error::Unsupported {
-                construct: format!("the reference type {other}"),
+        use wasmparser::{AbstractHeapType, HeapType};
+        match ty.heap_type() {
+            // Operands may have a finer type than any declaration can name without the refused
+            // proposals: `ref.func` pushes a reference to the function's own type.
+            HeapType::Concrete(_) => Ok(Self::FuncRef),
+            HeapType::Abstract { shared: false, ty } if ty == AbstractHeapType::Func => {
+                Ok(Self::FuncRef)
+            }
+            HeapType::Abstract { shared: false, ty } if ty == AbstractHeapType::Extern => {
+                Ok(Self::ExternRef)
+            }
+            HeapType::Abstract { shared: false, ty } if ty == AbstractHeapType::Exn => {
+                Ok(Self::ExnRef)
+            }
+            _ => Err(Error::Unsupported {
+                construct: format!("the reference type {ty}"),
                 offset,
             }),
         }

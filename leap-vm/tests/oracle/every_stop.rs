@@ -40,19 +40,19 @@ fn check(plain: &wasmtime::Engine, engines: &Engines, wasm: &[u8]) -> Result<()>
     let expected = run_plain(plain, wasm, "run")?;
     let program = engines.compile(wasm, "run")?;
     let whole = program.run(0, [])?;
-    ensure!(whole.observed == expected, "instrumented: {:?} instead of {:?}", whole.observed.end, expected.end);
+    expected.ensure_same(&whole.observed, "instrumented")?;
     ensure!(whole.polls > 0, "no stop was passed");
     let step = whole.polls.div_ceil(MAX_STOPS).max(1);
     for stop in (1..=whole.polls).step_by(step as usize) {
         let run = program.run(stop as usize, [stop]).with_context(|| format!("stop {stop}"))?;
         ensure!(run.captures == 1, "stop {stop} was not met");
-        ensure!(run.observed == expected, "captured at stop {stop}: {:?} instead of {:?}", run.observed.end, expected.end);
+        expected.ensure_same(&run.observed, &format!("captured at stop {stop}"))?;
     }
     for distance in [1, 2, 3, 7] {
         let run = program
             .run(0, std::iter::repeat(distance))
             .with_context(|| format!("captured at every {distance}. check"))?;
-        ensure!(run.observed == expected, "captured at every {distance}. check: {:?} instead of {:?}", run.observed.end, expected.end);
+        expected.ensure_same(&run.observed, &format!("captured at every {distance}. check"))?;
     }
     Ok(())
 }

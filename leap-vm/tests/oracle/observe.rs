@@ -1,16 +1,53 @@
 //! What a program does, as far as anybody outside can tell.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use leap_vm::Value;
 
 /// The end of a run and what it left behind.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Observed {
     pub(crate) end: End,
+    /// Nothing if there never was an instance.
+    pub(crate) left: Option<Left>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Left {
     /// The exported memories, in the order of their export.
     pub(crate) memories: Vec<Vec<u8>>,
     /// The exported globals that hold numbers, in the order of their export.
     pub(crate) globals: Vec<(String, Value)>,
+}
+
+impl Observed {
+    /// Fails, naming the difference, unless `other` is the same as far as this one was observed.
+    pub(crate) fn ensure_same(&self, other: &Self, how: &str) -> Result<()> {
+        ensure!(
+            self.end == other.end,
+            "{how}: {:?} instead of {:?}",
+            other.end,
+            self.end
+        );
+        let (Some(left), Some(other)) = (&self.left, &other.left) else {
+            return Ok(());
+        };
+        ensure!(
+            left.globals == other.globals,
+            "{how}: globals {:?} instead of {:?}",
+            other.globals,
+            left.globals
+        );
+        for (index, (memory, other)) in left.memories.iter().zip(&other.memories).enumerate() {
+            let first = memory.iter().zip(other).position(|(byte, other)| byte != other);
+            ensure!(
+                memory.len() == other.len() && first.is_none(),
+                "{how}: memory {index} of {} instead of {} bytes differs at {first:?}",
+                other.len(),
+                memory.len()
+            );
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -45,8 +82,7 @@ pub(crate) fn run_plain(engine: &wasmtime::Engine, wasm: &[u8], entry: &str) -> 
     let mut store = wasmtime::Store::new(engine, ());
     let mut observed = Observed {
         end: End::Trapped(String::new()),
-        memories: Vec::new(),
-        globals: Vec::new(),
+        left: None,
     };
     let instance = match wasmtime::Instance::new(&mut store, &module, &[]) {
         Ok(instance) => instance,
@@ -63,11 +99,13 @@ pub(crate) fn run_plain(engine: &wasmtime::Engine, wasm: &[u8], entry: &str) -> 
         Ok(()) => End::Returned(results.iter().filter_map(number).collect()),
         Err(error) => End::Trapped(error.root_cause().to_string()),
     };
-    observe(&mut store, instance, &mut observed);
+    let mut left = Left::default();
+    observe(&mut store, instance, &mut left);
+    observed.left = Some(left);
     Ok(observed)
 }
 
-fn observe(store: &mut wasmtime::Store<()>, instance: wasmtime::Instance, into: &mut Observed) {
+fn observe(store: &mut wasmtime::Store<()>, instance: wasmtime::Instance, into: &mut Left) {
     let exports: Vec<(String, wasmtime::Extern)> = instance
         .exports(&mut *store)
         .map(|export| (export.name().to_owned(), export.into_extern()))

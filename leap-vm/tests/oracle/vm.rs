@@ -6,7 +6,7 @@ use leap_vm::{
     BackEnd, Captured, Engine, EngineOptions, Entry, Module, NoSystem, Outcome, Process, Value,
 };
 
-use crate::observe::{End, Observed};
+use crate::observe::{End, Left, Observed};
 
 /// A program compiled by each back end. Polls are as dense as they can be.
 pub(crate) struct Program {
@@ -91,8 +91,10 @@ impl Program {
             return Ok(Run {
                 observed: Observed {
                     end,
-                    memories: exported_memories(&mut process)?,
-                    globals: exported_globals(&mut process),
+                    left: Some(Left {
+                        memories: exported_memories(&mut process)?,
+                        globals: exported_globals(&mut process),
+                    }),
                 },
                 polls,
                 captures,
