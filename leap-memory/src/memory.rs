@@ -163,6 +163,16 @@ impl Memory {
         Ok(Version::new(self.version, self.bytes(), changed))
     }
 
+    /// As [`Memory::seal`], but shows every page that may be other than zero: what a version has
+    /// that stands by itself.
+    pub fn seal_whole(&mut self) -> Result<Version<'_>, MemoryError> {
+        self.collect()?;
+        self.version += 1;
+        self.unsealed = PageSet::default();
+        let occupied = self.occupied.clone();
+        Ok(Version::new(self.version, self.bytes(), occupied))
+    }
+
     /// Puts `pages` into the next version whether they change or not: the version that had them
     /// was not kept after all.
     pub fn mark_changed(&mut self, pages: &PageSet) {

@@ -77,6 +77,19 @@ fn a_version_that_was_not_kept_is_in_the_next() -> Result<()> {
 }
 
 #[test]
+fn a_whole_version_has_all_pages_and_is_the_base_of_the_next() -> Result<()> {
+    let mut memory = memory(Tracking::Auto, 8)?;
+    memory.bytes_mut()[3 * PAGE_BYTES] = 1;
+    memory.seal()?;
+    memory.bytes_mut()[5 * PAGE_BYTES] = 1;
+    let whole: Vec<usize> = memory.seal_whole()?.changed().iter().collect();
+    assert_eq!(whole, [3, 5]);
+    memory.bytes_mut()[3 * PAGE_BYTES] = 2;
+    assert_eq!(sealed_pages(&mut memory)?, [3]);
+    Ok(())
+}
+
+#[test]
 fn pages_that_were_not_touched_take_no_memory() -> Result<()> {
     let resident_kib = |memory: &Memory| -> Result<u64> {
         let start = format!("{:x}-", memory.base().addr());

@@ -3,6 +3,7 @@ mod capture;
 mod control;
 mod engine;
 mod error;
+pub mod image;
 mod memory;
 mod process;
 mod rebuild;
