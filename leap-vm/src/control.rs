@@ -8,6 +8,7 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Wake, Waker};
 use std::time::Instant;
 
 use leap_instrument::abi::flag;
@@ -23,10 +24,19 @@ struct Shared {
     requested: Condvar,
 }
 
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.state.lock().is_woken = true;
+        self.requested.notify_all();
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     flag: Option<Flag>,
     is_requested: bool,
+    /// Whether something else has happened that a host function may wait for.
+    is_woken: bool,
 }
 
 /// Address of the flag, which stays valid until it is taken back under the lock.
@@ -68,12 +78,14 @@ impl CaptureHandle {
         self.0.state.lock().is_requested
     }
 
-    /// Blocks until a capture is requested or `deadline` has come; tells whether one is. For host
-    /// functions that wait: see [`Host::interrupt`](crate::Host::interrupt).
+    /// Blocks until a capture is requested, the [waker](Self::waker) is called, or `deadline` has
+    /// come; tells whether a capture is requested. For host functions that wait: see
+    /// [`Host::interrupt`](crate::Host::interrupt). A call of the waker is never lost: it ends
+    /// the next wait at once.
     #[must_use]
     pub fn wait(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.0.state.lock();
-        while !state.is_requested {
+        while !state.is_requested && !state.is_woken {
             match deadline {
                 Some(deadline) => {
                     if self
@@ -82,13 +94,21 @@ impl CaptureHandle {
                         .wait_until(&mut state, deadline)
                         .timed_out()
                     {
-                        return state.is_requested;
+                        break;
                     }
                 }
                 None => self.0.requested.wait(&mut state),
             }
         }
-        true
+        state.is_woken = false;
+        state.is_requested
+    }
+
+    /// Ends a wait of the process's host functions, from any thread: what they wait for may have
+    /// happened.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.0))
     }
 
     /// Makes requests reach the guest.

@@ -93,6 +93,7 @@ impl<S: System> Process<S> {
         let instance = linker
             .instantiate(&mut store, module.compiled())
             .map_err(failed)?;
+        store.data_mut().memory = instance.get_memory(&mut store, "memory");
         let control = instance
             .get_memory(&mut store, CONTROL_MEMORY)
             .expect("an instrumented module exports its control memory");

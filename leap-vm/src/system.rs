@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wasmtime::{Caller, Linker, Val};
+use wasmtime::{Caller, Linker, Memory, Val};
 
 use crate::control::CaptureHandle;
 use crate::state::HostFrame;
@@ -53,6 +53,7 @@ pub struct Host<S> {
     pub system: S,
     pub(crate) capture: CaptureHandle,
     pub(crate) interrupted: Option<HostFrame>,
+    pub(crate) memory: Option<Memory>,
 }
 
 impl<S> Host<S> {
@@ -61,6 +62,7 @@ impl<S> Host<S> {
             system,
             capture: CaptureHandle::default(),
             interrupted: None,
+            memory: None,
         }
     }
 
@@ -68,6 +70,13 @@ impl<S> Host<S> {
     #[must_use]
     pub fn capture(&self) -> &CaptureHandle {
         &self.capture
+    }
+
+    /// The memory that the guest exports as `memory`, to which its addresses belong. (Asking the
+    /// caller for it is not enough: a continuation may be the caller.)
+    #[must_use]
+    pub fn memory(&self) -> Option<Memory> {
+        self.memory
     }
 
     /// Called by a host function that waits and hears of a capture request: the process is

@@ -7,74 +7,78 @@
 )]
 
 use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
 
-use wasmtime::{AsContextMut, Caller, FuncType, Linker, Result, ValRaw, ValType};
+use wasmtime::{Caller, FuncType, Linker, Result, Val, ValRaw, ValType};
 
-use super::abi::{Function, MODULE, Type};
+use super::abi::{Errno, Function, MODULE, Type};
 use super::{Outcome, Wait, Wasi};
+use crate::state::HostFrame;
+use crate::system::{Exit, Host, System};
 
 /// The most parameters that a function has.
 const PARAMETERS_AT_MOST: usize = 9;
 
-/// The guest has ended itself by `proc_exit`: how its stack is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the guest exits with code {0}")]
-pub struct Exit(pub u32);
-
-/// What the data of a store must offer, so that its guest can have the system interface.
-pub(crate) trait Wired: Sized + 'static {
-    /// The guest's memory and its system interface. None before the guest has a memory.
-    fn parts<'a>(
-        store: &'a mut impl AsContextMut<Data = Self>,
-    ) -> Option<(&'a mut [u8], &'a mut Wasi)>;
-
-    /// Waits as `wait` says, unless the process is to be captured: then it keeps `wait` as the
-    /// state of the host frame `name` and sets the flag that has the guest unwind.
-    fn wait(
-        store: &mut impl AsContextMut<Data = Self>,
-        name: &'static str,
-        wait: &Wait,
-    ) -> Result<Waited>;
-}
-
-/// How a wait has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waited {
-    /// It is time to see whether the call can go on.
-    Enough,
-    /// The process is being captured: the call returns anything.
-    Captured,
-}
-
-/// Defines all functions in `linker`.
-pub(crate) fn define<T: Wired>(linker: &mut Linker<T>) -> Result<()> {
-    for &function in Function::ALL {
-        let engine = linker.engine().clone();
-        let parameters = function
-            .parameters()
+impl System for Wasi {
+    fn link(linker: &mut Linker<Host<Self>>) -> Result<()> {
+        Function::ALL
             .iter()
-            .map(|parameter| match parameter {
-                Type::I32 => ValType::I32,
-                Type::I64 => ValType::I64,
-            });
-        let results = (function != Function::ProcExit).then_some(ValType::I32);
-        let ty = FuncType::new(&engine, parameters, results);
-        let call = move |mut caller: Caller<'_, T>, values: &mut [MaybeUninit<ValRaw>]| {
-            // SAFETY: the engine calls with as many initialised values as `ty` has parameters,
-            // of those types. (Every test guest passes arguments of both types.)
-            let arguments = unsafe { arguments(function, values) };
-            let arguments = &arguments[..function.parameters().len()];
-            let errno = call(&mut caller, function, arguments)?;
-            if let Some(result) = values.first_mut() {
-                result.write(ValRaw::u32(errno.into()));
-            }
-            Ok(())
-        };
-        // SAFETY: `call` reads no more than the parameters of `ty`, and writes one `i32` where
-        // `ty` has that result. (`proc_exit`, which has none, never comes that far; `sched_yield`
-        // has no parameter and the engine gives room for its result.)
-        unsafe { linker.func_new_unchecked(MODULE, function.name(), ty, call) }?;
+            .try_for_each(|&function| define(linker, function))
     }
+
+    fn resume(
+        mut caller: Caller<'_, Host<Self>>,
+        frame: HostFrame,
+        results: &mut [Val],
+    ) -> Result<()> {
+        let wait = Wait::from_bytes(&frame.state)
+            .filter(|wait| frame.module == MODULE && frame.name == wait.function())
+            .ok_or_else(|| wasmtime::Error::msg("the host frame is none of WASI's"))?;
+        let Some((memory, wasi)) = parts(&mut caller) else {
+            return Err(wasmtime::Error::msg(
+                "a process without memory waits in WASI",
+            ));
+        };
+        let outcome = wasi.resume(&wait, memory);
+        let errno = finish(&mut caller, outcome)?;
+        if let Some(result) = results.first_mut() {
+            *result = Val::I32(errno.into());
+        }
+        Ok(())
+    }
+}
+
+fn define(linker: &mut Linker<Host<Wasi>>, function: Function) -> Result<()> {
+    let parameters = function
+        .parameters()
+        .iter()
+        .map(|parameter| match parameter {
+            Type::I32 => ValType::I32,
+            Type::I64 => ValType::I64,
+        });
+    let results = (function != Function::ProcExit).then_some(ValType::I32);
+    let ty = FuncType::new(linker.engine(), parameters, results);
+    let call = move |mut caller: Caller<'_, Host<Wasi>>, values: &mut [MaybeUninit<ValRaw>]| {
+        // SAFETY: the engine calls with as many initialised values as `ty` has parameters, of
+        // those types. (Every guest of the tests passes arguments of both types.)
+        let arguments = unsafe { arguments(function, values) };
+        let arguments = &arguments[..function.parameters().len()];
+        let outcome = match parts(&mut caller) {
+            Some((memory, wasi)) => wasi.begin(function, arguments, memory),
+            // Whoever has no memory can pass no address, but may want to end.
+            None if function == Function::ProcExit => Outcome::Exit(arguments[0] as u32),
+            None => Outcome::Done(Errno::Fault as u16),
+        };
+        let errno = finish(&mut caller, outcome)?;
+        if let Some(result) = values.first_mut() {
+            result.write(ValRaw::u32(errno.into()));
+        }
+        Ok(())
+    };
+    // SAFETY: `call` reads no more than the parameters of `ty`, and writes one `i32` where `ty` has
+    // that result: the engine gives room for the longer of the two. (`proc_exit`, which has no
+    // result, never comes that far; `sched_yield` has no parameter.)
+    unsafe { linker.func_new_unchecked(MODULE, function.name(), ty, call) }?;
     Ok(())
 }
 
@@ -97,42 +101,41 @@ unsafe fn arguments(
     arguments
 }
 
-fn call<T: Wired>(
-    store: &mut impl AsContextMut<Data = T>,
-    function: Function,
-    arguments: &[u64],
-) -> Result<u16> {
-    let outcome = match T::parts(store) {
-        Some((memory, wasi)) => wasi.begin(function, arguments, memory),
-        // A guest without a memory can pass no address.
-        None => return Ok(super::abi::Errno::Fault as u16),
-    };
-    finish(store, outcome)
+/// The guest's memory and its system interface.
+fn parts<'a>(caller: &'a mut Caller<'_, Host<Wasi>>) -> Option<(&'a mut [u8], &'a mut Wasi)> {
+    let memory = caller.data().memory()?;
+    let (bytes, host) = memory.data_and_store_mut(caller);
+    if !host.system.has_waker {
+        let waker = host.capture().waker();
+        host.system.set_waker(waker);
+    }
+    Some((bytes, &mut host.system))
 }
 
-/// Goes on with a call that waited when its process was captured; answers what the import
-/// returns. The guest must be there again, with its memory.
-pub(crate) fn resume<T: Wired>(
-    store: &mut impl AsContextMut<Data = T>,
-    wait: &Wait,
-) -> Result<u16> {
-    let (memory, wasi) = T::parts(store).expect("a guest that waits has a memory");
-    let outcome = wasi.resume(wait, memory);
-    finish(store, outcome)
-}
-
-fn finish<T: Wired>(store: &mut impl AsContextMut<Data = T>, mut outcome: Outcome) -> Result<u16> {
+/// Waits as long as that is the outcome. When the process is to be captured meanwhile, the call
+/// becomes its innermost frame and returns anything.
+fn finish(caller: &mut Caller<'_, Host<Wasi>>, mut outcome: Outcome) -> Result<u16> {
     loop {
         match outcome {
             Outcome::Done(errno) => return Ok(errno),
-            Outcome::Exit(code) => return Err(Exit(code).into()),
-            Outcome::Wait(wait) => match T::wait(store, wait.function(), &wait)? {
-                Waited::Captured => return Ok(0),
-                Waited::Enough => {
-                    let (memory, wasi) = T::parts(store).expect("a guest that waits has a memory");
-                    outcome = wasi.resume(&wait, memory);
+            Outcome::Exit(code) => return Err(Exit(code.cast_signed()).into()),
+            Outcome::Wait(wait) => {
+                let host = caller.data_mut();
+                let remaining = host.system.remaining_ns(&wait).map(Duration::from_nanos);
+                // A moment too far for the clock is never.
+                let deadline =
+                    remaining.and_then(|remaining| Instant::now().checked_add(remaining));
+                if host.capture().wait(deadline) {
+                    host.interrupt(HostFrame {
+                        module: MODULE.to_owned(),
+                        name: wait.function().to_owned(),
+                        state: wait.to_bytes(),
+                    });
+                    return Ok(0);
                 }
-            },
+                let (memory, wasi) = parts(caller).expect("a guest that waits has a memory");
+                outcome = wasi.resume(&wait, memory);
+            }
         }
     }
 }

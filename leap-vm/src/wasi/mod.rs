@@ -36,7 +36,7 @@ mod contents;
 mod descriptors;
 mod guest;
 mod host_directory;
-pub(crate) mod link;
+mod link;
 mod outside;
 mod paths;
 mod poll;
@@ -48,6 +48,7 @@ mod tree;
 
 use std::io;
 use std::path::PathBuf;
+use std::task::Waker;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,10 +56,9 @@ use abi::{Errno, Function, clock};
 use guest::Guest;
 use tree::Files;
 
-pub use link::Exit;
 pub use outside::{
     Arrived, Clock, Collected, GivenInput, NoInput, Outside, Sink, Source, StandardInput,
-    StandardStreams, Stream, SystemClock, Wakeup,
+    StandardStreams, Stream, SystemClock,
 };
 pub use state::{HostMount, OpenFile, WasiOptions, WasiState};
 pub use tree::HostWrites;
@@ -147,6 +147,9 @@ pub struct Wasi {
     outside: Outside,
     /// What the outside's monotonic clock showed when the process's showed 0.
     clock_base_ns: i128,
+    /// Called when input arrives.
+    waker: Waker,
+    has_waker: bool,
 }
 
 impl Wasi {
@@ -165,6 +168,8 @@ impl Wasi {
             files,
             outside,
             clock_base_ns,
+            waker: Waker::noop().clone(),
+            has_waker: false,
         })
     }
 
@@ -183,8 +188,20 @@ impl Wasi {
     pub fn set_state(&mut self, state: WasiState) -> Result<(), WasiError> {
         let outside =
             std::mem::replace(&mut self.outside, Outside::with_sink(Collected::default()));
-        *self = Self::new(state, outside)?;
+        let waker = self.waker.clone();
+        let has_waker = self.has_waker;
+        *self = Self {
+            waker,
+            has_waker,
+            ..Self::new(state, outside)?
+        };
         Ok(())
+    }
+
+    /// Has `waker` called when input arrives for a call that waits for it.
+    pub fn set_waker(&mut self, waker: Waker) {
+        self.waker = waker;
+        self.has_waker = true;
     }
 
     /// The names of all functions, in the order of their numbers.
@@ -371,7 +388,7 @@ impl Wasi {
         if self.state.input_ended {
             return false;
         }
-        match self.outside.source.read(up_to) {
+        match self.outside.source.read(up_to, &self.waker) {
             Arrived::Bytes(bytes) => {
                 self.state.input.extend_from_slice(&bytes);
                 true

@@ -3,10 +3,11 @@
 use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::task::Waker;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 /// A stream that a process writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -27,8 +28,9 @@ pub trait Sink: Send {
 
 /// Gives a process its standard input.
 pub trait Source: Send {
-    /// What has arrived since, without waiting for it; at most `up_to` bytes.
-    fn read(&mut self, up_to: usize) -> Arrived;
+    /// What has arrived since, without waiting for it; at most `up_to` bytes. If nothing has,
+    /// `waker` is called when something does.
+    fn read(&mut self, up_to: usize, waker: &Waker) -> Arrived;
 }
 
 /// What a [`Source`] has.
@@ -36,7 +38,7 @@ pub trait Source: Send {
 pub enum Arrived {
     /// These bytes, at least one.
     Bytes(Vec<u8>),
-    /// Nothing yet. The process's [`Wakeup`] is called when there is.
+    /// Nothing yet.
     Nothing,
     /// Nothing any more.
     End,
@@ -62,10 +64,10 @@ pub struct Outside {
 
 impl Outside {
     /// The streams of this operating system's process, and its clock.
-    pub fn standard(wakeup: Arc<Wakeup>) -> Self {
+    pub fn standard() -> Self {
         Self {
             sink: Box::new(StandardStreams),
-            source: Box::new(StandardInput::new(wakeup)),
+            source: Box::new(StandardInput::default()),
             clock: Box::new(SystemClock::default()),
         }
     }
@@ -83,38 +85,6 @@ impl Outside {
 impl std::fmt::Debug for Outside {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Outside").finish_non_exhaustive()
-    }
-}
-
-/// Wakes a process that waits: for time to pass, for input, or because somebody wants to capture
-/// it. A wake-up that comes before the waiting is not lost.
-#[derive(Debug, Default)]
-pub struct Wakeup {
-    woken: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Wakeup {
-    /// Ends the wait that is under way, or the next one.
-    pub fn wake(&self) {
-        *self.woken.lock() = true;
-        self.changed.notify_all();
-    }
-
-    /// Waits to be woken, or until `deadline`.
-    pub fn wait(&self, deadline: Option<Instant>) {
-        let mut woken = self.woken.lock();
-        while !*woken {
-            match deadline {
-                None => self.changed.wait(&mut woken),
-                Some(deadline) => {
-                    if self.changed.wait_until(&mut woken, deadline).timed_out() {
-                        break;
-                    }
-                }
-            }
-        }
-        *woken = false;
     }
 }
 
@@ -160,7 +130,7 @@ impl Sink for Collected {
 pub struct NoInput;
 
 impl Source for NoInput {
-    fn read(&mut self, _: usize) -> Arrived {
+    fn read(&mut self, _: usize, _: &Waker) -> Arrived {
         Arrived::End
     }
 }
@@ -170,7 +140,7 @@ impl Source for NoInput {
 pub struct GivenInput(pub Vec<u8>);
 
 impl Source for GivenInput {
-    fn read(&mut self, up_to: usize) -> Arrived {
+    fn read(&mut self, up_to: usize, _: &Waker) -> Arrived {
         if self.0.is_empty() {
             return Arrived::End;
         }
@@ -181,33 +151,27 @@ impl Source for GivenInput {
 
 /// The standard input of this operating system's process. Nothing is read from it before the
 /// guest asks; from then on a thread reads, for a read that waits cannot be interrupted.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct StandardInput {
-    wakeup: Arc<Wakeup>,
-    chunks: Option<Receiver<Vec<u8>>>,
+    ahead: Option<ReadAhead>,
     /// What was received and not asked for yet.
     rest: Vec<u8>,
 }
 
-impl StandardInput {
-    /// Calls `wakeup` when something has arrived.
-    pub fn new(wakeup: Arc<Wakeup>) -> Self {
-        Self {
-            wakeup,
-            chunks: None,
-            rest: Vec::new(),
-        }
-    }
+/// What the reading thread and the process share.
+#[derive(Debug)]
+struct ReadAhead {
+    chunks: Receiver<Vec<u8>>,
+    waker: Arc<Mutex<Waker>>,
 }
 
 impl Source for StandardInput {
-    fn read(&mut self, up_to: usize) -> Arrived {
+    fn read(&mut self, up_to: usize, waker: &Waker) -> Arrived {
+        let ahead = self.ahead.get_or_insert_with(ReadAhead::start);
         if self.rest.is_empty() {
-            let wakeup = &self.wakeup;
-            let chunks = self
-                .chunks
-                .get_or_insert_with(|| read_ahead(Arc::clone(wakeup)));
-            match chunks.try_recv() {
+            // Left before looking: whatever arrives after the look finds it.
+            ahead.waker.lock().clone_from(waker);
+            match ahead.chunks.try_recv() {
                 Ok(chunk) => self.rest = chunk,
                 Err(TryRecvError::Empty) => return Arrived::Nothing,
                 Err(TryRecvError::Disconnected) => return Arrived::End,
@@ -218,23 +182,27 @@ impl Source for StandardInput {
     }
 }
 
-/// Reads standard input on a thread, one chunk ahead. The thread lives until the input ends or
-/// this operating system's process does.
-fn read_ahead(wakeup: Arc<Wakeup>) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    thread::spawn(move || {
-        let mut buffer = vec![0; 64 << 10];
-        // An input that cannot be read has ended.
-        while let Ok(read @ 1..) = io::stdin().lock().read(&mut buffer) {
-            if sender.send(buffer[..read].to_vec()).is_err() {
-                return;
+impl ReadAhead {
+    /// Reads standard input on a thread, one chunk ahead. The thread lives until the input ends or
+    /// this operating system's process does.
+    fn start() -> Self {
+        let (sender, chunks) = mpsc::sync_channel(1);
+        let waker = Arc::new(Mutex::new(Waker::noop().clone()));
+        let shared = Arc::clone(&waker);
+        thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            // An input that cannot be read has ended.
+            while let Ok(read @ 1..) = io::stdin().lock().read(&mut buffer) {
+                if sender.send(buffer[..read].to_vec()).is_err() {
+                    return;
+                }
+                shared.lock().wake_by_ref();
             }
-            wakeup.wake();
-        }
-        drop(sender);
-        wakeup.wake();
-    });
-    receiver
+            drop(sender);
+            shared.lock().wake_by_ref();
+        });
+        Self { chunks, waker }
+    }
 }
 
 /// The system's clocks.

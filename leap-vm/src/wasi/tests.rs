@@ -48,7 +48,7 @@ impl Clock for SetClock {
 struct SetInput(Arc<parking_lot::Mutex<Vec<Arrived>>>);
 
 impl Source for SetInput {
-    fn read(&mut self, _: usize) -> Arrived {
+    fn read(&mut self, _: usize, _: &Waker) -> Arrived {
         self.0.lock().pop().unwrap_or(Arrived::Nothing)
     }
 }
