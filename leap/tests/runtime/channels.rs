@@ -6,7 +6,8 @@ use leap::testing::Cluster;
 use leap::{ActionContext, Host, ObjectOptions, Speculation, StateObject};
 
 use crate::services::{
-    Giver, GiverClient, NONE, SLOW_TO_SEAL, Taker, eventually, insist, pair, taken,
+    Giver, GiverClient, NONE, SLOW_TO_SEAL, Taker, drop_off, eventually, insist, pair,
+    restart_giver, taken,
 };
 
 const NUMBERS: u64 = 12;
@@ -55,12 +56,7 @@ async fn add_again(host: &Host, name: &str) {
 /// What `giver` has given, `taker` has taken, in the same order, and every number once.
 pub(crate) async fn check(cluster: &Cluster) {
     // From storage, not from memory.
-    let giver = cluster
-        .restart("a")
-        .await
-        .add::<Giver>("giver")
-        .await
-        .unwrap();
+    let giver = restart_giver(cluster).await;
     let taker = cluster
         .restart("b")
         .await
@@ -158,10 +154,7 @@ async fn a_slow_link_keeps_the_order() {
     let (giver, taker) = pair(&cluster).await;
     cluster.slow("a", "b", Duration::from_millis(200));
     for number in 0..5 {
-        giver
-            .change(|action| Giver::drop_off(action, number))
-            .await
-            .unwrap();
+        drop_off(&giver, number).await;
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(taken(&taker), NONE, "under way");

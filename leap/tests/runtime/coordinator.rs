@@ -4,22 +4,16 @@ use std::time::Duration;
 
 use leap::testing::Cluster;
 
-use crate::services::{Giver, SLOW_TO_SEAL, eventually, pair, taken};
+use crate::services::{Giver, SLOW_TO_SEAL, drop_off, eventually, pair, restart_giver, taken};
 
 #[tokio::test(start_paused = true)]
 async fn work_goes_on_while_it_is_away_and_is_released_when_it_is_back() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, taker) = pair(&cluster).await;
-    giver
-        .change(|action| Giver::drop_off(action, 1))
-        .await
-        .unwrap();
+    drop_off(&giver, 1).await;
     cluster.settled().await;
     cluster.crash(Cluster::COORDINATOR);
-    giver
-        .change(|action| Giver::drop_off(action, 2))
-        .await
-        .unwrap();
+    drop_off(&giver, 2).await;
     eventually("the number arrives", || taken(&taker) == [1, 2]).await;
     let mut output = taker.change(|action| action.output()).await.unwrap();
     let released = tokio::time::timeout(Duration::from_secs(30), &mut output).await;
@@ -37,33 +31,19 @@ async fn a_crash_during_a_rollback_changes_nothing_of_the_outcome() {
     for wait_us in (0..4000).step_by(250) {
         let cluster = Cluster::with(SLOW_TO_SEAL).await;
         let (giver, taker) = pair(&cluster).await;
-        giver
-            .change(|action| Giver::drop_off(action, 1))
-            .await
-            .unwrap();
+        drop_off(&giver, 1).await;
         cluster.settled().await;
-        giver
-            .change(|action| Giver::drop_off(action, 2))
-            .await
-            .unwrap();
+        drop_off(&giver, 2).await;
         eventually("the second number arrives", || taken(&taker) == [1, 2]).await;
         // Long links, so that the coordinator can be caught at each step of the rollback.
         for host in ["a", "b"] {
             cluster.slow(host, Cluster::COORDINATOR, Duration::from_millis(1));
         }
-        let giver = cluster
-            .restart("a")
-            .await
-            .add::<Giver>("giver")
-            .await
-            .unwrap();
+        let giver = restart_giver(&cluster).await;
         tokio::time::sleep(Duration::from_micros(wait_us)).await;
         cluster.restart(Cluster::COORDINATOR).await;
         giver.ready().await.unwrap();
-        giver
-            .change(|action| Giver::drop_off(action, 3))
-            .await
-            .unwrap();
+        drop_off(&giver, 3).await;
         cluster.settled().await;
         assert_eq!(taken(&taker), [1, 3], "crashed after {wait_us} us");
     }

@@ -3,13 +3,13 @@
 use leap::testing::Cluster;
 use leap::{ObjectOptions, Stopped};
 
-use crate::services::{NONE, Taker, eventually, taken, taker_on};
+use crate::services::{NONE, Taker, eventually, take, taken, taker_on};
 
 #[tokio::test(start_paused = true)]
 async fn the_older_of_two_claimers_is_shut_out_and_says_so() {
     let cluster = Cluster::new().await;
     let older = taker_on(&cluster.host("a").await).await;
-    older.change(|action| Taker::take(action, 1)).await.unwrap();
+    take(&older, 1).await;
     cluster.settled().await;
     let newer = taker_on(&cluster.host("b").await).await;
     assert_eq!(taken(&newer), [1]);
@@ -19,7 +19,7 @@ async fn the_older_of_two_claimers_is_shut_out_and_says_so() {
         .change(|action| Taker::take(action, 2))
         .await
         .unwrap_err();
-    newer.change(|action| Taker::take(action, 3)).await.unwrap();
+    take(&newer, 3).await;
     cluster.settled().await;
     assert_eq!(taken(&newer), [1, 3]);
 }
@@ -59,12 +59,12 @@ async fn supervision_does_not_fight_a_newer_incarnation() {
     // It hears of its successor from its storage, not from the coordinator.
     cluster.cut("a", Cluster::COORDINATOR);
     let newer = taker_on(&cluster.host("b").await).await;
-    older.change(|action| Taker::take(action, 1)).await.unwrap();
+    take(&older, 1).await;
     older.stopped().await;
     cluster.heal("a", Cluster::COORDINATOR);
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
     assert!(started.try_recv().is_err(), "it does not come back");
-    newer.change(|action| Taker::take(action, 2)).await.unwrap();
+    take(&newer, 2).await;
     eventually("the newer one is alone", || taken(&newer) == [2]).await;
     cluster.settled().await;
 }

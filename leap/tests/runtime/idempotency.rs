@@ -4,7 +4,8 @@ use leap::CallError;
 use leap::testing::Cluster;
 
 use crate::services::{
-    Giver, INTERVAL, SLOW_TO_SEAL, TakerClient, eventually, insist, pair, taken, taker_on,
+    INTERVAL, SLOW_TO_SEAL, TakerClient, drop_off, eventually, insist, pair, restart_giver, taken,
+    taker_on,
 };
 
 #[tokio::test(start_paused = true)]
@@ -66,21 +67,13 @@ async fn a_rollback_forgets_the_reply_with_the_change() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, object) = pair(&cluster).await;
     // The call below depends on a version of the giver that will be lost.
-    giver
-        .change(|action| Giver::drop_off(action, 1))
-        .await
-        .unwrap();
+    drop_off(&giver, 1).await;
     eventually("the number arrives", || taken(&object) == [1]).await;
     let taker = TakerClient::new(cluster.host("b").await, "taker").idempotency_key("one");
     let call = tokio::spawn(async move { taker.take(&2).await });
     tokio::time::sleep(INTERVAL / 2).await;
     assert_eq!(taken(&object), [1, 2]);
-    cluster
-        .restart("a")
-        .await
-        .add::<Giver>("giver")
-        .await
-        .unwrap();
+    restart_giver(&cluster).await;
     assert_eq!(
         call.await.unwrap(),
         Ok(1),

@@ -3,31 +3,22 @@
 use leap::testing::Cluster;
 use leap::{OutputLost, WorldLine};
 
-use crate::services::{Giver, INTERVAL, SLOW_TO_SEAL, Taker, eventually, pair, taken};
+use crate::services::{
+    Giver, INTERVAL, SLOW_TO_SEAL, Taker, drop_off, eventually, pair, restart_giver, take, taken,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_survivor_forgets_what_the_crashed_object_never_made_durable() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, taker) = pair(&cluster).await;
-    giver
-        .change(|action| Giver::drop_off(action, 1))
-        .await
-        .unwrap();
+    drop_off(&giver, 1).await;
     cluster.settled().await;
     let before = taker.life().borrow().clone();
 
-    giver
-        .change(|action| Giver::drop_off(action, 2))
-        .await
-        .unwrap();
+    drop_off(&giver, 2).await;
     eventually("the second number arrives", || taken(&taker) == [1, 2]).await;
     cluster.crash("a");
-    let giver = cluster
-        .restart("a")
-        .await
-        .add::<Giver>("giver")
-        .await
-        .unwrap();
+    let giver = restart_giver(&cluster).await;
     giver.ready().await.unwrap();
     cluster.settled().await;
 
@@ -45,10 +36,7 @@ async fn a_survivor_forgets_what_the_crashed_object_never_made_durable() {
     );
     assert_eq!(after.world_line, WorldLine(before.world_line.0 + 1));
 
-    giver
-        .change(|action| Giver::drop_off(action, 3))
-        .await
-        .unwrap();
+    drop_off(&giver, 3).await;
     cluster.settled().await;
     assert_eq!(taken(&taker), [1, 3], "and life goes on");
 }
@@ -64,22 +52,11 @@ async fn who_saw_nothing_of_it_is_only_renamed() {
         .await
         .unwrap();
     bystander.ready().await.unwrap();
-    giver
-        .change(|action| Giver::drop_off(action, 1))
-        .await
-        .unwrap();
+    drop_off(&giver, 1).await;
     // Volatile, too, but it depends on nothing that is lost.
-    bystander
-        .change(|action| Taker::take(action, 5))
-        .await
-        .unwrap();
+    take(&bystander, 5).await;
     let before = bystander.life().borrow().clone();
-    cluster
-        .restart("a")
-        .await
-        .add::<Giver>("giver")
-        .await
-        .unwrap();
+    restart_giver(&cluster).await;
     cluster.settled().await;
     let after = bystander.life().borrow().clone();
     assert_eq!(bystander.state().view(|taker| taker.taken.clone()), [5]);
@@ -91,22 +68,14 @@ async fn who_saw_nothing_of_it_is_only_renamed() {
 async fn an_output_that_depends_on_lost_work_is_never_released() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, taker) = pair(&cluster).await;
-    giver
-        .change(|action| Giver::drop_off(action, 1))
-        .await
-        .unwrap();
+    drop_off(&giver, 1).await;
     eventually("the number arrives", || taken(&taker) == [1]).await;
     let (seen, output) = taker
         .change(|action| (action.taken.clone(), action.output()))
         .await
         .unwrap();
     assert_eq!(seen, [1]);
-    cluster
-        .restart("a")
-        .await
-        .add::<Giver>("giver")
-        .await
-        .unwrap();
+    restart_giver(&cluster).await;
     assert!(matches!(output.await, Err(OutputLost::RolledBack(_))));
 }
 

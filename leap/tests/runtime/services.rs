@@ -189,3 +189,21 @@ pub(crate) const NONE: [u64; 0] = [];
 pub(crate) fn taken(taker: &Object<Journaled<Taker>>) -> Vec<u64> {
     taker.state().view(|taker| taker.taken.clone())
 }
+
+/// Makes the giver pass a number on.
+pub(crate) async fn drop_off(giver: &Object<Journaled<Giver>>, number: u64) {
+    let given = giver.change(|action| Giver::drop_off(action, number));
+    given.await.unwrap();
+}
+
+/// Makes the taker take a number from outside.
+pub(crate) async fn take(taker: &Object<Journaled<Taker>>, number: u64) {
+    let taken = taker.change(|action| Taker::take(action, number));
+    taken.await.unwrap();
+}
+
+/// Crashes the giver's host, and hosts what survived of the giver there again.
+pub(crate) async fn restart_giver(cluster: &Cluster) -> Object<Journaled<Giver>> {
+    let giver = cluster.restart("a").await.add("giver").await;
+    giver.unwrap()
+}

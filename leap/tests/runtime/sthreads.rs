@@ -3,7 +3,9 @@
 use leap::testing::Cluster;
 use leap::{ObjectOptions, ReceiveError, Speculation};
 
-use crate::services::{Giver, INTERVAL, NONE, SLOW_TO_SEAL, Taker, eventually, pair, taken};
+use crate::services::{
+    Giver, INTERVAL, NONE, SLOW_TO_SEAL, Taker, drop_off, eventually, pair, restart_giver, taken,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_barrier_waits_for_what_the_sthread_has_seen_and_for_nothing_else() {
@@ -28,19 +30,11 @@ async fn a_barrier_waits_for_what_the_sthread_has_seen_and_for_nothing_else() {
 async fn a_read_depends_on_what_was_read() {
     let cluster = Cluster::with(SLOW_TO_SEAL).await;
     let (giver, taker) = pair(&cluster).await;
-    giver
-        .change(|action| Giver::drop_off(action, 1))
-        .await
-        .unwrap();
+    drop_off(&giver, 1).await;
     eventually("the number arrives", || taken(&taker) == [1]).await;
     let (seen, mut sthread) = taker.view(|taker| taker.taken.clone()).await.unwrap();
     assert_eq!(seen, [1]);
-    cluster
-        .restart("a")
-        .await
-        .add::<Giver>("giver")
-        .await
-        .unwrap();
+    restart_giver(&cluster).await;
     sthread.barrier().await.unwrap_err();
     let (seen, _) = taker.view(|taker| taker.taken.clone()).await.unwrap();
     assert_eq!(
@@ -73,12 +67,7 @@ async fn what_an_sthread_brings_along_is_depended_on() {
         .await
         .unwrap();
     assert_eq!(taken(&taker), [9]);
-    cluster
-        .restart("a")
-        .await
-        .add::<Giver>("giver")
-        .await
-        .unwrap();
+    restart_giver(&cluster).await;
     cluster.settled().await;
     assert_eq!(
         taken(&taker),
@@ -130,26 +119,15 @@ async fn without_speculation_a_message_leaves_when_its_version_is_committed() {
     };
     let cluster = Cluster::with(options).await;
     let (giver, taker) = pair(&cluster).await;
-    giver
-        .change(|action| Giver::drop_off(action, 1))
-        .await
-        .unwrap();
+    drop_off(&giver, 1).await;
     tokio::time::sleep(INTERVAL / 2).await;
     assert_eq!(taken(&taker), NONE, "it could still be lost");
     cluster.settled().await;
     assert_eq!(taken(&taker), [1]);
     // So a crash can roll nobody else back.
-    giver
-        .change(|action| Giver::drop_off(action, 2))
-        .await
-        .unwrap();
+    drop_off(&giver, 2).await;
     let before = taker.life().borrow().generation;
-    cluster
-        .restart("a")
-        .await
-        .add::<Giver>("giver")
-        .await
-        .unwrap();
+    restart_giver(&cluster).await;
     cluster.settled().await;
     assert_eq!(taken(&taker), [1]);
     assert_eq!(taker.life().borrow().generation, before);

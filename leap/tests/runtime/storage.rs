@@ -4,7 +4,7 @@ use leap::testing::Cluster;
 use leap::{CallError, ObjectOptions, Stopped};
 use tokio::sync::mpsc;
 
-use crate::services::{SLOW_TO_SEAL, Taker, TakerClient, insist, taken, taker_on};
+use crate::services::{SLOW_TO_SEAL, Taker, TakerClient, insist, take, taken, taker_on};
 
 type Lives = mpsc::UnboundedReceiver<leap::Object<leap::Journaled<Taker>>>;
 
@@ -27,7 +27,7 @@ async fn a_storage_failure_stops_the_object_and_supervision_brings_it_back() {
     let mut lives = supervised(&cluster).await;
     let first = lives.recv().await.unwrap();
     first.ready().await.unwrap();
-    first.change(|action| Taker::take(action, 1)).await.unwrap();
+    take(&first, 1).await;
     cluster.settled().await;
 
     cluster.break_storage("a");
