@@ -130,6 +130,9 @@ pub struct Coordinator {
     graph: Graph,
     /// Whether the boundary may be told: all members have answered since the start (rule P11).
     boundary_is_known: bool,
+    /// What processes know of the boundary while it is not known here. Only the removal of somebody who has
+    /// not answered needs it: whoever answers tells it itself.
+    told: BTreeSet<(ObjectId, Version)>,
     phase: Phase,
     joiners: BTreeMap<ObjectId, Joiner>,
     /// Members that will never come back.
@@ -159,6 +162,7 @@ impl Coordinator {
             remembered: REMEMBERED,
             graph: Graph::default(),
             boundary_is_known: false,
+            told: BTreeSet::new(),
             phase: Phase::Steady,
             joiners: BTreeMap::new(),
             removing: BTreeSet::new(),
@@ -189,6 +193,7 @@ impl Coordinator {
     #[must_use]
     pub fn with_remembered(mut self, decisions: usize) -> Self {
         self.remembered = decisions;
+        self.ledger.trim(decisions);
         self
     }
 
@@ -320,15 +325,20 @@ impl Coordinator {
         boundary: BTreeMap<ObjectId, Version>,
     ) {
         let recent = self.ledger.recent();
-        let known = known.unwrap_or(self.world_line()).max(recent.first());
-        let decisions = recent.after(known).into_iter().flatten().cloned();
-        let decisions: Vec<_> = decisions.collect();
+        let known = known.unwrap_or(self.world_line());
+        let missed: Option<Vec<_>> = recent.after(known).map(|missed| missed.cloned().collect());
+        let first = known.max(recent.first());
         // Nothing that a removal may have taken back since, or is about to.
-        if decisions.is_empty() && self.is_learning() {
-            self.graph.remember_committed(boundary);
+        let is_valid = missed.as_ref().is_some_and(|missed| {
+            let mut causes = missed.iter().map(|decision| &decision.cause);
+            causes.all(|cause| matches!(cause, Cause::Failed { .. }))
+        });
+        if is_valid && self.is_learning() && !self.boundary_is_known {
+            self.told.extend(boundary);
         }
+        let decisions = missed.unwrap_or_else(|| recent.iter().cloned().collect());
         let message = ToParticipant::Welcome {
-            world_line: known,
+            world_line: first,
             decisions,
             boundary: self.boundary().unwrap_or_default(),
         };
@@ -702,8 +712,16 @@ impl Coordinator {
                 .iter()
                 .map(|(&object, fragment)| (object, fragment)),
         );
-        self.boundary_is_known = true;
-        match self.next_cause() {
+        let cause = self.next_cause();
+        match &cause {
+            // Who is removed without having answered is a member until that is on record.
+            Some(Cause::Removed(_)) if !self.boundary_is_known => {
+                self.graph
+                    .remember_committed(std::mem::take(&mut self.told));
+            }
+            _ => self.know_boundary(),
+        }
+        match cause {
             Some(cause) => self.decide(cause, fragments),
             None => {
                 self.effects
@@ -712,6 +730,11 @@ impl Coordinator {
                     }));
             }
         }
+    }
+
+    fn know_boundary(&mut self) {
+        self.boundary_is_known = true;
+        self.told.clear();
     }
 
     fn decide(&mut self, cause: Cause, mut fragments: BTreeMap<ObjectId, Fragment>) {
@@ -824,11 +847,14 @@ impl Coordinator {
             }
             Cause::Removed(objects) => {
                 self.removing.retain(|object| !objects.contains(object));
+                self.know_boundary();
             }
         }
-        self.phase = Phase::Announcing {
-            waiting: self.present().collect(),
+        let waiting = match self.rules.acknowledgement {
+            true => self.present().collect(),
+            false => BTreeSet::new(),
         };
+        self.phase = Phase::Announcing { waiting };
     }
 
     /// Puts one checkpoint in the place of many records: the log grows neither with work nor with failures, only with

@@ -91,12 +91,17 @@ impl Recent {
         let is_next = decision.world_line == self.world_line().next();
         if is_next {
             self.decisions.push_back(decision.clone());
-            while self.decisions.len() > keep.max(1) {
-                self.decisions.pop_front();
-                self.first = self.first.next();
-            }
+            self.trim(keep);
         }
         is_next
+    }
+
+    /// Forgets all but the newest `keep`, and the newest in any case.
+    pub(crate) fn trim(&mut self, keep: usize) {
+        while self.decisions.len() > keep.max(1) {
+            self.decisions.pop_front();
+            self.first = self.first.next();
+        }
     }
 
     /// Starts anew in a later world-line, after decisions that nobody remembers; returns whether it is later.

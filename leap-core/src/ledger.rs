@@ -231,6 +231,11 @@ impl Ledger {
         }
     }
 
+    /// Remembers so many decisions at most.
+    pub(crate) fn trim(&mut self, remembered: usize) {
+        self.recent.trim(remembered);
+    }
+
     /// Forgets what no storage can hold any more.
     pub(crate) fn forget(&mut self, committed: impl Fn(ObjectId) -> Version) {
         self.cuts.retain(|&object, cuts| {

@@ -148,6 +148,13 @@ pub enum Refusal {
     /// inside the boundary.
     #[error("the object was removed from the cluster")]
     Removed,
+    /// The cluster has gone on without this incarnation for longer than anybody remembers. It is no
+    /// member any more.
+    #[error("the cluster went on to world-line {world_line} without it")]
+    LeftBehind {
+        /// The oldest world-line that is remembered.
+        world_line: WorldLine,
+    },
     /// Storage came back with less than what was already released to the outside world.
     #[error(
         "storage holds versions up to {found}, but {committed} was already committed: committed data was lost"

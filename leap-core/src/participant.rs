@@ -543,6 +543,11 @@ impl Participant {
             }
             // The answer to our join will say all of this.
             _ if self.phase == Phase::Joining => {}
+            // A member is never more than one decision behind, and that one is not forgotten before it
+            // has entered. Whoever is further behind is no member any more, and what is said is not about its life.
+            ToParticipant::Welcome { world_line, .. } if world_line > self.world_line => {
+                self.end(Effect::Refused(Refusal::LeftBehind { world_line }));
+            }
             ToParticipant::Welcome {
                 decisions,
                 boundary,

@@ -12,6 +12,8 @@ pub struct Rules {
     pub(crate) release: bool,
     /// P10: log a decision durably before anyone acts on it.
     pub(crate) log_before_release: bool,
+    /// P10: wait until all have entered the new world-line.
+    pub(crate) acknowledgement: bool,
     /// P12: refuse older incarnations.
     pub(crate) fencing: bool,
 }
@@ -23,6 +25,7 @@ impl Default for Rules {
             recovery_partition: true,
             release: true,
             log_before_release: true,
+            acknowledgement: true,
             fencing: true,
         }
     }
@@ -40,6 +43,8 @@ pub enum Rule {
     P8,
     /// Decide, log, release.
     P10,
+    /// The same: its acknowledgement.
+    P10Acknowledgement,
     /// Fencing.
     P12,
 }
@@ -55,6 +60,7 @@ impl Rules {
             Rule::P5 => rules.recovery_partition = false,
             Rule::P8 => rules.release = false,
             Rule::P10 => rules.log_before_release = false,
+            Rule::P10Acknowledgement => rules.acknowledgement = false,
             Rule::P12 => rules.fencing = false,
         }
         rules

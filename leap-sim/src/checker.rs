@@ -93,6 +93,8 @@ pub(crate) enum Fact<'a> {
     },
     /// A record is durable.
     Logged { record: &'a LogRecord },
+    /// The coordinator's log is about to be replaced by one checkpoint with so many entries.
+    LogShortened { entries: usize, allowed: usize },
     /// A life of an object began; `failed` if there was one before.
     Started { object: ObjectId, failed: bool },
     /// A participant begins to live in a world-line.
@@ -123,6 +125,8 @@ pub(crate) struct Rest {
     pub(crate) kept: Vec<(ObjectId, usize, usize)>,
     /// Vertices in the coordinator's graph.
     pub(crate) graph: usize,
+    /// Records in the coordinator's log after its checkpoint, and how many there may be.
+    pub(crate) log: (usize, usize),
 }
 
 /// A rule that did not hold.

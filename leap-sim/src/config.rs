@@ -59,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) action_us: (u64, u64),
     pub(crate) sthreads: u64,
     pub(crate) sthread_steps: (u64, u64),
+    /// How many decisions the coordinator remembers for processes that were away.
+    pub(crate) remembered: usize,
     /// Everything travels and is stored in its encoding.
     pub(crate) encoded: bool,
     pub(crate) faults: Vec<(u64, Fault)>,
@@ -102,6 +104,7 @@ impl Config {
             action_us: (1, random.between((2, 800))),
             sthreads: random.between((0, 8)),
             sthread_steps: (1, random.between((1, 5))),
+            remembered: *random.pick(&[1, 1, 3, 64]),
             encoded: random.chance(50),
             faults: Vec::new(),
             heal_us,

@@ -1,7 +1,9 @@
 //! Simulated links: ordered while they last, losing what is under way when they break.
 
+use std::collections::BTreeMap;
+
 use leap_core::{
-    Header, Incarnation, ObjectId, PeerMessage, ToCoordinator, ToParticipant, WorldLine,
+    Header, Incarnation, ObjectId, PeerMessage, ToCoordinator, ToParticipant, Version, WorldLine,
 };
 
 use crate::{
@@ -39,7 +41,7 @@ pub(crate) enum Wire {
         header: Header,
         seen: Vec<VertexId>,
     },
-    Subscribe(Option<WorldLine>),
+    Subscribe(Option<WorldLine>, BTreeMap<ObjectId, Version>),
     ToCoordinator(ToCoordinator),
     /// To one object of the process, or to all.
     ToParticipant(Option<(ObjectId, Incarnation)>, ToParticipant),

@@ -254,7 +254,7 @@ impl World {
                 seen,
             } => self.reply(process, sthread, &header, &seen),
             Wire::ToParticipant(to, message) => self.hear(process, to, &message),
-            Wire::Subscribe(_) | Wire::ToCoordinator(_) => {
+            Wire::Subscribe(..) | Wire::ToCoordinator(_) => {
                 unreachable!("only coordinators are told that")
             }
         }
@@ -321,7 +321,8 @@ impl World {
     fn coordinator_link_up(&mut self, process: ProcessId, connection: ConnectionId) {
         let known = &self.processes[process.0];
         let world_line = known.is_subscribed.then(|| known.observer.world_line());
-        self.send(connection, 0, Wire::Subscribe(world_line));
+        let boundary = known.observer.boundary().clone();
+        self.send(connection, 0, Wire::Subscribe(world_line, boundary));
         for instance in self.processes[process.0].instances.clone() {
             self.input(instance, Input::CoordinatorLinkUp);
         }
@@ -462,7 +463,7 @@ impl Wire {
                 header: header(&from),
                 seen,
             },
-            Self::Hosting(_) | Self::Subscribe(_) => self,
+            Self::Hosting(_) | Self::Subscribe(..) => self,
         }
     }
 }

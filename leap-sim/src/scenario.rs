@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use leap_core::{
-    Coordinator, CoordinatorEffect, CoordinatorInput, Effect, Incarnation, Input, LogRecord,
-    ObjectId, OutputId, Participant, PeerMessage, PersistTicket, Speculation, ToCoordinator,
-    ToParticipant, Version, VersionMetadata, WorldLine, coordinator::LinkId,
+    Coordinator, CoordinatorEffect, CoordinatorInput, Decision, Effect, Incarnation, Input, Ledger,
+    LogRecord, ObjectId, OutputId, Participant, PeerMessage, PersistTicket, Speculation,
+    ToCoordinator, ToParticipant, Version, VersionMetadata, WorldLine, coordinator::LinkId,
 };
 
 /// An end of a link: an object by its name, or a coordinator.
@@ -100,7 +100,9 @@ pub struct Scenario {
     terms: BTreeMap<&'static str, u64>,
     stored: BTreeMap<&'static str, Vec<VersionMetadata>>,
     seats: BTreeMap<u64, Seat>,
+    checkpoint: Option<Ledger>,
     log: Vec<LogRecord>,
+    decisions: Vec<Decision>,
     links: BTreeMap<(End, End), VecDeque<Wire>>,
     cut: Vec<(End, End)>,
     slow_restores: Vec<&'static str>,
@@ -124,7 +126,9 @@ impl Scenario {
             terms: BTreeMap::new(),
             stored: BTreeMap::new(),
             seats: BTreeMap::new(),
+            checkpoint: None,
             log: Vec::new(),
+            decisions: Vec::new(),
             links: BTreeMap::new(),
             cut: Vec::new(),
             slow_restores: Vec::new(),
@@ -213,7 +217,7 @@ impl Scenario {
     /// talk to it until they are linked to the new one.
     pub fn start_coordinator(&mut self) -> u64 {
         let term = self.seats.last_key_value().map_or(1, |(&term, _)| term + 1);
-        let coordinator = Coordinator::recover(term, self.log.clone());
+        let coordinator = Coordinator::recover(term, self.checkpoint.clone(), self.log.clone());
         let records = VecDeque::new();
         self.seats.insert(
             term,
@@ -317,6 +321,9 @@ impl Scenario {
         let Some(record) = seat.records.front().cloned() else {
             return false;
         };
+        if let LogRecord::Decided { decision, .. } = &record {
+            self.decisions.push(decision.clone());
+        }
         self.log.push(record);
         self.seats
             .get_mut(&term)
@@ -441,12 +448,8 @@ impl Scenario {
     }
 
     /// All decisions that are durable.
-    pub fn decisions(&self) -> Vec<&leap_core::Decision> {
-        let decided = self.log.iter().filter_map(|record| match record {
-            LogRecord::Decided(decision) => Some(decision),
-            LogRecord::Joined { .. } | LogRecord::Left { .. } => None,
-        });
-        decided.collect()
+    pub fn decisions(&self) -> &[Decision] {
+        &self.decisions
     }
 }
 
@@ -485,6 +488,7 @@ impl Scenario {
                     Wire::Subscribe(world_line) => CoordinatorInput::Subscribe {
                         link: self.link_of(from),
                         world_line,
+                        boundary: BTreeMap::new(),
                     },
                     Wire::ToCoordinator(message) => CoordinatorInput::Message(message),
                     Wire::Peer(..) | Wire::ToParticipant(..) => {
@@ -590,6 +594,11 @@ impl Scenario {
                 CoordinatorEffect::Log(record) => {
                     let seat = self.seats.get_mut(&term).expect("it lives");
                     seat.records.push_back(record);
+                    continue;
+                }
+                CoordinatorEffect::Checkpoint(ledger) => {
+                    self.log.clear();
+                    self.checkpoint = Some(ledger);
                     continue;
                 }
                 CoordinatorEffect::ToLink(LinkId(place), message) => {

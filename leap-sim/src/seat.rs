@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leap_core::{
-    Coordinator, CoordinatorEffect, CoordinatorInput, Incarnation, LogRecord, ObjectId,
+    Coordinator, CoordinatorEffect, CoordinatorInput, Incarnation, Ledger, LogRecord, ObjectId,
     ToParticipant, Version, coordinator::LinkId,
 };
 
@@ -41,8 +41,11 @@ impl World {
         self.claim_log(term);
         self.observe(&Fact::CoordinatorBegan { term });
         self.say(format_args!("{id:?} begins"));
-        let records = self.log.records.clone();
-        let coordinator = Coordinator::recover(term, records).with_rules(self.rules);
+        let (checkpoint, records) = (self.log.checkpoint.clone(), self.log.records.clone());
+        let coordinator = Coordinator::recover(term, checkpoint, records)
+            .with_rules(self.rules)
+            .with_remembered(self.config.remembered);
+        let members = coordinator.members().map(|(object, _)| object).collect();
         self.seats.push(Seat {
             term,
             is_alive: true,
@@ -51,7 +54,7 @@ impl World {
             hosts: BTreeMap::new(),
             heard: BTreeSet::new(),
             messages: 0,
-            members: self.members(),
+            members,
         });
         self.obey_seat(id);
         for connection in 0..self.connections.len() {
@@ -66,6 +69,8 @@ impl World {
         if self.is_fencing {
             self.land_some_records();
         }
+        // A checkpoint that is not durable by now never will be.
+        self.log.writing = None;
         self.log.owner = term;
     }
 
@@ -151,9 +156,13 @@ impl World {
         let link = link_id(connection, epoch);
         let seat = &mut self.seats[id.0];
         let input = match wire {
-            Wire::Subscribe(world_line) => {
+            Wire::Subscribe(world_line, boundary) => {
                 seat.links.insert(link, (connection, epoch));
-                CoordinatorInput::Subscribe { link, world_line }
+                CoordinatorInput::Subscribe {
+                    link,
+                    world_line,
+                    boundary,
+                }
             }
             Wire::ToCoordinator(message) => {
                 let sender = message.sender();
@@ -167,7 +176,7 @@ impl World {
         self.input_seat(id, input);
     }
 
-    fn input_seat(&mut self, id: SeatId, input: CoordinatorInput) {
+    pub(crate) fn input_seat(&mut self, id: SeatId, input: CoordinatorInput) {
         let seat = &mut self.seats[id.0];
         if seat.is_alive {
             seat.messages += 1;
@@ -186,6 +195,7 @@ impl World {
             self.say(format_args!("{id:?} {effect:?}"));
             match effect {
                 CoordinatorEffect::Log(record) => self.append_record(id, record),
+                CoordinatorEffect::Checkpoint(ledger) => self.write_checkpoint(id, ledger),
                 CoordinatorEffect::ToLink(link, message) => {
                     self.judge_published(id, &message);
                     self.send_over(id, link, None, message);
@@ -246,6 +256,32 @@ impl World {
         }
     }
 
+    /// Written at leisure, beside the records.
+    fn write_checkpoint(&mut self, id: SeatId, ledger: Ledger) {
+        let term = self.seats[id.0].term;
+        if term < self.log.owner && self.is_fencing {
+            let delay = self.random.between(self.config.log_us);
+            return self.plan(delay, Event::CrashSeat(id, 0));
+        }
+        let ledger = match self.config.encoded {
+            true => Ledger::decode(&ledger.encode()).expect("what was encoded"),
+            false => ledger,
+        };
+        let uncommitted = self.truth.all().filter(|(_, v)| !v.committed && !v.lost);
+        let allowed = 2 * self.newest.len() + self.config.remembered + uncommitted.count();
+        self.observe(&Fact::LogShortened {
+            entries: ledger.len(),
+            allowed,
+        });
+        self.log.writing = Some((term, self.log.records.len(), ledger));
+        let delay = self.random.between(self.config.log_us);
+        self.plan(delay, Event::CheckpointDue(term));
+    }
+
+    pub(crate) fn checkpoint_due(&mut self, term: u64) {
+        self.log.take_checkpoint(term);
+    }
+
     pub(crate) fn log_due(&mut self) {
         if let Some(seat) = self.land_record(self.now) {
             self.record_logged(seat);
@@ -260,7 +296,7 @@ impl World {
         let (term, record) = self.log.take_due(now)?;
         self.say(format_args!("logged: {record:?}"));
         self.observe(&Fact::Logged { record: &record });
-        if let LogRecord::Decided(decision) = &record {
+        if let LogRecord::Decided { decision, .. } = &record {
             for vertex in self.truth.remove(decision) {
                 self.observe(&Fact::Lost { vertex });
             }
@@ -298,25 +334,6 @@ impl World {
             heard: &heard,
         });
         self.truth.commit(&vertices);
-    }
-
-    /// Who belongs to the cluster, according to the log.
-    fn members(&self) -> BTreeSet<ObjectId> {
-        let mut members = BTreeSet::new();
-        for record in &self.log.records {
-            match record {
-                LogRecord::Joined { object, .. } => {
-                    members.insert(*object);
-                }
-                LogRecord::Left { object, .. } => {
-                    members.remove(object);
-                }
-                LogRecord::Decided(decision) => {
-                    members.insert(decision.failed);
-                }
-            }
-        }
-        members
     }
 
     /// Now and then, when the coordinator has been told all that there is, compares its boundary with

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use leap_core::{Incarnation, LogRecord, PersistTicket, Version, VersionMetadata};
+use leap_core::{Incarnation, Ledger, LogRecord, PersistTicket, Version, VersionMetadata};
 
 use crate::{guest::Account, truth::VertexId, world::InstanceId};
 
@@ -77,10 +77,14 @@ impl Journal {
 pub(crate) struct Log {
     /// The newest coordinator that claimed it.
     pub(crate) owner: u64,
+    /// Stands for all records before the first of `records`.
+    pub(crate) checkpoint: Option<Ledger>,
     pub(crate) records: Vec<LogRecord>,
     /// By which coordinator, when due, what.
     pub(crate) pending: VecDeque<(u64, u64, LogRecord)>,
     pub(crate) last_due: u64,
+    /// A checkpoint that is being written: by which coordinator, and for how many of `records` it stands.
+    pub(crate) writing: Option<(u64, usize, Ledger)>,
 }
 
 impl Log {
@@ -88,5 +92,13 @@ impl Log {
         let is_due = self.pending.front().is_some_and(|&(_, due, _)| due <= now);
         let (term, _, record) = is_due.then(|| self.pending.pop_front()).flatten()?;
         Some((term, record))
+    }
+
+    /// The checkpoint that is being written is durable, if this coordinator wrote it.
+    pub(crate) fn take_checkpoint(&mut self, by: u64) {
+        if let Some((_, records, ledger)) = self.writing.take_if(|(term, ..)| *term == by) {
+            self.records.drain(..records);
+            self.checkpoint = Some(ledger);
+        }
     }
 }

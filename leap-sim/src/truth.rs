@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leap_core::{Decision, Incarnation, ObjectId, Version, WorldLine};
+use leap_core::{Decision, Incarnation, ObjectId, Version, WorldLine, decision::Cause};
 
 /// Names a vertex for the whole run; unlike a version number it is never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -123,10 +123,17 @@ impl Truth {
     pub(crate) fn remove(&mut self, decision: &Decision) -> Vec<VertexId> {
         let mut lost = Vec::new();
         for (index, vertex) in self.vertices.iter_mut().enumerate() {
-            let is_cut = !vertex.lost && decision.removes(vertex.object, vertex.version);
+            // What a removed object has survives if it was inside the boundary: that shows when it is back.
+            let is_cut = !vertex.lost
+                && decision.removes(vertex.object, vertex.version)
+                && !decision.is_removal_of(vertex.object);
             let died_with_failed = vertex.lost
-                && vertex.object == decision.failed
-                && vertex.incarnation < decision.incarnation;
+                && match &decision.cause {
+                    &Cause::Failed { object, successor } => {
+                        vertex.object == object && vertex.incarnation < successor
+                    }
+                    Cause::Removed(objects) => objects.contains(&vertex.object),
+                };
             if (is_cut || died_with_failed) && vertex.removed_by.is_none() {
                 vertex.removed_by = Some(decision.world_line);
             }
@@ -176,7 +183,7 @@ impl Truth {
     /// vertices `conduct`.
     pub(crate) fn tainted(
         &self,
-        bad: impl Fn(&TrueVertex) -> bool,
+        bad: impl Fn(VertexId, &TrueVertex) -> bool,
         conduct: impl Fn(&TrueVertex) -> bool,
     ) -> Vec<bool> {
         let mut dependents = vec![Vec::new(); self.vertices.len()];
@@ -188,23 +195,30 @@ impl Truth {
         let mut tainted = vec![false; self.vertices.len()];
         let mut stack: Vec<_> = self
             .all()
-            .filter(|(_, vertex)| bad(vertex))
+            .filter(|&(id, vertex)| bad(id, vertex))
             .map(|(vertex, _)| vertex)
             .collect();
         while let Some(vertex) = stack.pop() {
             if std::mem::replace(&mut tainted[vertex.index()], true) {
                 continue;
             }
-            if bad(&self[vertex]) || conduct(&self[vertex]) {
+            if bad(vertex, &self[vertex]) || conduct(&self[vertex]) {
                 stack.extend(&dependents[vertex.index()]);
             }
         }
         tainted
     }
 
+    /// Those of certain vertices that are not inside the boundary.
+    pub(crate) fn not_closed(&self, certain: impl Fn(&TrueVertex) -> bool) -> BTreeSet<VertexId> {
+        let certain = self.all().filter(|(_, vertex)| certain(vertex));
+        let ids = certain.map(|(id, _)| id);
+        ids.filter(|&id| self.outside(&[id]).is_some()).collect()
+    }
+
     /// The largest closed set of persisted vertices, as the newest version per object.
     pub(crate) fn boundary(&self) -> BTreeMap<ObjectId, Version> {
-        let outside = self.tainted(|vertex| !vertex.durable || vertex.lost, |_| true);
+        let outside = self.tainted(|_, vertex| !vertex.durable || vertex.lost, |_| true);
         let mut boundary = BTreeMap::new();
         for (id, vertex) in self.all() {
             if !outside[id.index()] {

@@ -69,6 +69,8 @@ pub(crate) enum Event {
     /// The completion of a write that storage took just before it was claimed by the next life.
     Persisted(InstanceId, PersistTicket),
     LogDue,
+    /// The checkpoint of the log that this coordinator writes is durable.
+    CheckpointDue(u64),
     /// The same for a record of the log.
     RecordLogged(SeatId),
     EndAction(InstanceId, Box<Action>),
@@ -264,6 +266,7 @@ impl World {
             Event::JournalDue(object) => self.journal_due(object),
             Event::Persisted(instance, ticket) => self.persisted(instance, ticket),
             Event::LogDue => self.log_due(),
+            Event::CheckpointDue(term) => self.checkpoint_due(term),
             Event::RecordLogged(seat) => self.record_logged(seat),
             Event::EndAction(instance, action) => self.end_action(instance, &action),
             Event::EndRestore(instance) => self.end_restore(instance),
@@ -380,6 +383,9 @@ impl World {
                 return Some(format!("o{index}: {unrest}"));
             }
         }
+        if self.log.writing.is_some() {
+            return Some("the log is being shortened".to_owned());
+        }
         let zombie = self
             .instances
             .iter()
@@ -412,6 +418,7 @@ impl World {
                 .seats
                 .last()
                 .map_or(0, |seat| seat.coordinator.uncommitted()),
+            log: (self.log.records.len(), 2 * accounts.len()),
             ..Rest::default()
         };
         for (number, request) in self.requests.iter().enumerate() {

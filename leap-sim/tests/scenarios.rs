@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use leap_core::decision::Cause;
 use leap_core::{
     ChannelMessage, Decision, Effect, GatherId, Header, Incarnation, Input, ObjectId, OutputId,
     Participant, PeerMessage, Seq, Speculation, ToParticipant, Version, WorldLine,
@@ -123,8 +124,10 @@ fn nothing_is_consumed_between_two_decisions_that_come_at_once() {
     });
     let decide = |world_line, keep| Decision {
         world_line: WorldLine(world_line),
-        failed: hotel,
-        incarnation: Incarnation(world_line + 1),
+        cause: Cause::Failed {
+            object: hotel,
+            successor: Incarnation(world_line + 1),
+        },
         cut: BTreeMap::from([(hotel, Version(keep))]),
     };
     let welcome = ToParticipant::Welcome {

@@ -177,7 +177,7 @@ impl<'a> Dice<'a> {
 
     pub(crate) fn message_to_participant(&mut self) -> ToParticipant {
         let incarnation = self.incarnation();
-        match self.roll(10) {
+        match self.roll(11) {
             0 => ToParticipant::Welcome {
                 world_line: self.world_line(),
                 decisions: self.some(Self::decision),
@@ -208,6 +208,12 @@ impl<'a> Dice<'a> {
                 refusal: Refusal::Removed,
             },
             8 => ToParticipant::Refused {
+                incarnation,
+                refusal: Refusal::LeftBehind {
+                    world_line: self.world_line(),
+                },
+            },
+            9 => ToParticipant::Refused {
                 incarnation,
                 refusal: Refusal::LostCommitted {
                     committed: self.version(),

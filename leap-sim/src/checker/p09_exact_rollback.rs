@@ -4,11 +4,14 @@
 //! With one failure at a time the two halves below meet, and the cut must be exactly the fixpoint. With
 //! several, the first decision may or may not see what only the second is about; then it must lie
 //! between both.
+//!
+//! An object that is removed cannot be asked what it has, so all of it that is not known to be inside the boundary is given up: what
+//! depends on that may go, and must if it was not inside the boundary in truth either.
 
-use leap_core::{Decision, LogRecord};
+use leap_core::{Decision, LogRecord, decision::Cause};
 
 use super::{Checker, Fact, require};
-use crate::truth::Truth;
+use crate::truth::{TrueVertex, Truth};
 
 /// Judges each decision when it becomes durable, before anyone acts on it.
 pub(super) struct ExactRollback;
@@ -20,7 +23,7 @@ impl Checker for ExactRollback {
 
     fn observe(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         if let Fact::Logged {
-            record: LogRecord::Decided(decision),
+            record: LogRecord::Decided { decision, .. },
         } = fact
         {
             removes_enough(truth, decision)?;
@@ -32,22 +35,22 @@ impl Checker for ExactRollback {
 
 /// Whatever depends on what the failed object lost, over what lives, must go.
 fn removes_enough(truth: &Truth, decision: &Decision) -> Result<(), String> {
+    let removed = truth.not_closed(|vertex| decision.is_removal_of(vertex.object));
     let tainted = truth.tainted(
-        |vertex| {
-            vertex.lost
-                && vertex.object == decision.failed
-                && vertex.incarnation < decision.incarnation
+        |id, vertex| match decision.cause {
+            Cause::Failed { object, successor } => {
+                vertex.lost && vertex.object == object && vertex.incarnation < successor
+            }
+            Cause::Removed(_) => removed.contains(&id) && is_cut(vertex, decision),
         },
         |vertex| !vertex.lost,
     );
     for (id, vertex) in truth.all() {
         require!(
-            vertex.lost
-                || !Truth::is_tainted(&tainted, id)
-                || decision.removes(vertex.object, vertex.version),
-            "{:?} keeps {vertex:?}, which depends on what {:?} lost",
+            vertex.lost || !Truth::is_tainted(&tainted, id) || is_cut(vertex, decision),
+            "{:?} keeps {vertex:?}, which depends on what is lost with {:?}",
             decision.world_line,
-            decision.failed
+            decision.cause
         );
     }
     Ok(())
@@ -55,15 +58,19 @@ fn removes_enough(truth: &Truth, decision: &Decision) -> Result<(), String> {
 
 /// Whatever goes must depend on something that is lost.
 fn removes_nothing_else(truth: &Truth, decision: &Decision) -> Result<(), String> {
-    let tainted = truth.tainted(|vertex| vertex.lost, |_| true);
+    let is_given_up =
+        |vertex: &TrueVertex| decision.is_removal_of(vertex.object) && is_cut(vertex, decision);
+    let tainted = truth.tainted(|_, vertex| vertex.lost || is_given_up(vertex), |_| true);
     for (id, vertex) in truth.all() {
         require!(
-            vertex.lost
-                || Truth::is_tainted(&tainted, id)
-                || !decision.removes(vertex.object, vertex.version),
+            vertex.lost || Truth::is_tainted(&tainted, id) || !is_cut(vertex, decision),
             "{:?} removes {vertex:?}, which depends on nothing that is lost",
             decision.world_line
         );
     }
     Ok(())
+}
+
+fn is_cut(vertex: &TrueVertex, decision: &Decision) -> bool {
+    decision.removes(vertex.object, vertex.version)
 }

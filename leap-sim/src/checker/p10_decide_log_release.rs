@@ -19,7 +19,7 @@ impl Checker for DecideLogRelease {
     fn observe(&mut self, _truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
             Fact::Logged {
-                record: LogRecord::Decided(decision),
+                record: LogRecord::Decided { decision, .. },
             } => {
                 require!(
                     decision.world_line == self.newest.next(),

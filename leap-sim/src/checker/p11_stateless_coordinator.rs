@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leap_core::{LogRecord, ObjectId};
+use leap_core::{LogRecord, ObjectId, decision::Cause};
 
 use super::{Checker, Fact, require};
 use crate::truth::Truth;
@@ -28,15 +28,18 @@ impl Checker for StatelessCoordinator {
                 failed: true,
             } => *self.failures.entry(*object).or_default() += 1,
             Fact::Logged {
-                record: LogRecord::Decided(decision),
+                record: LogRecord::Decided { decision, .. },
             } => {
-                let decided = self.decided.entry(decision.failed).or_default();
+                // A removal has another cause.
+                let Cause::Failed { object, .. } = decision.cause else {
+                    return Ok(());
+                };
+                let decided = self.decided.entry(object).or_default();
                 *decided += 1;
-                let failures = self.failures.get(&decision.failed).copied().unwrap_or(0);
+                let failures = self.failures.get(&object).copied().unwrap_or(0);
                 require!(
                     *decided <= failures,
-                    "{decided} decisions about {:?}, which failed {failures} times",
-                    decision.failed
+                    "{decided} decisions about {object:?}, which failed {failures} times"
                 );
             }
             Fact::Published {
