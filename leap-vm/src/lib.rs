@@ -6,6 +6,7 @@ mod error;
 pub mod image;
 mod memory;
 mod process;
+mod program;
 mod rebuild;
 mod records;
 mod references;
@@ -19,6 +20,7 @@ pub use control::CaptureHandle;
 pub use engine::{BackEnd, Engine, EngineOptions, Module};
 pub use error::VmError;
 pub use process::{Outcome, Process};
+pub use program::{Capture, Pages, Program, ProgramEngine, ProgramError};
 pub use state::{
     Captured, Entry, Exception, FrameRecord, HostFrame, MemoryShape, Reference, Stage, StopKind,
     TableState, Value,

@@ -322,7 +322,7 @@ impl Chain {
     /// Writes the memory with that index to `bytes`, which have its length and may hold anything.
     /// After an error their contents are undefined.
     pub fn copy_into(&self, index: usize, bytes: &mut [u8]) -> Result<(), ImageError> {
-        if self.newest().memory(index)?.length_bytes != bytes.len() as u64 {
+        if self.length_bytes(index)? != bytes.len() {
             return Err(ImageError::Memory { index });
         }
         bytes.fill(0);
@@ -331,28 +331,34 @@ impl Chain {
             .try_for_each(|image| image.copy_into(index, bytes))
     }
 
-    /// As [`Chain::copy_into`], but maps the pages of the full image if they are not compressed,
-    /// so that they are read when they are touched. They are checked for damage first only if
-    /// `verify` says so, which reads them once.
+    /// Gives `memory`, which is not longer, the contents of the memory with that index. Pages
+    /// that the full image has uncompressed are mapped, and read when they are touched; they are
+    /// checked for damage first only if `verify` says so, which reads them once.
     pub fn map_into(
         &self,
         index: usize,
         memory: &mut Memory,
         verify: bool,
     ) -> Result<(), ImageError> {
-        let length_bytes = self.newest().memory(index)?.length_bytes as usize;
-        let full = self.images.first().expect("a chain has an image");
-        let Some(extents) = full.extents(index)? else {
-            memory.grow_to(length_bytes)?;
-            return self.copy_into(index, memory.bytes_mut());
-        };
-        if verify {
+        let (full, deltas) = self.images.split_first().expect("a chain has an image");
+        let extents = full.extents(index)?;
+        let is_mapped = extents.is_some();
+        if is_mapped && verify {
             full.verify()?;
         }
-        memory.map_image(&full.file, &extents, length_bytes)?;
-        self.images[1..]
+        let extents = extents.unwrap_or_default();
+        memory.map_image(&full.file, &extents, self.length_bytes(index)?)?;
+        if !is_mapped {
+            full.copy_into(index, memory.bytes_mut())?;
+        }
+        deltas
             .iter()
             .try_for_each(|image| image.copy_into(index, memory.bytes_mut()))
+    }
+
+    fn length_bytes(&self, index: usize) -> Result<usize, ImageError> {
+        let length_bytes = self.newest().memory(index)?.length_bytes;
+        usize::try_from(length_bytes).map_err(|_| ImageError::Memory { index })
     }
 }
 

@@ -1,6 +1,8 @@
 //! Writing an image.
 
+use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
 
 use leap_instrument::StopMap;
 use sha2::{Digest as _, Sha256};
@@ -84,6 +86,51 @@ pub fn write(
     out.seek(SeekFrom::Start(0)).map_err(failed())?;
     out.write_all(&page).map_err(failed())?;
     out.flush().map_err(failed())?;
+    Ok(id)
+}
+
+/// Writes an image to `path`: under another name first, and durably before it gets its own. So
+/// there is a whole image of that name or none, whatever happens.
+///
+/// # Errors
+///
+/// [`ImageError::File`].
+pub fn write_file(
+    path: &Path,
+    contents: &Contents<'_>,
+    compression: Compression,
+) -> Result<ImageId, ImageError> {
+    let failed = || ImageError::file("write");
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = directory.join(format!(".{name}.{}.unfinished", std::process::id()));
+    let written = write_durably(&unfinished, contents, compression);
+    let id = match written {
+        Ok(id) => id,
+        Err(error) => {
+            // It is of no use, and if it cannot be removed nothing can be done about it.
+            let _ = fs::remove_file(&unfinished);
+            return Err(error);
+        }
+    };
+    fs::rename(&unfinished, path).map_err(failed())?;
+    let directory = File::open(directory).map_err(failed())?;
+    directory.sync_all().map_err(failed())?;
+    Ok(id)
+}
+
+fn write_durably(
+    path: &Path,
+    contents: &Contents<'_>,
+    compression: Compression,
+) -> Result<ImageId, ImageError> {
+    let failed = || ImageError::file("write");
+    let mut file = File::create(path).map_err(failed())?;
+    let id = write(&mut file, contents, compression)?;
+    file.sync_data().map_err(failed())?;
     Ok(id)
 }
 

@@ -1,0 +1,257 @@
+//! A program: a process with WASI on Leap's pages, which starts from a module or from an image
+//! and is captured into images.
+//!
+//! [`Process`] knows the stack, [`Wasi`] the files and streams, `leap-memory` the pages; here they
+//! come together, so that the parts of a capture are of one moment.
+//!
+//! Invariant: between two captures that were kept, every page that changed is in the second one.
+
+use std::sync::Arc;
+
+use leap_memory::{Delta, MemoryError, PageSet, Tracking};
+
+use crate::control::CaptureHandle;
+use crate::engine::{Engine, EngineOptions, Module};
+use crate::error::VmError;
+use crate::image::{Base, Chain, Contents, ImageError, MemoryPages};
+use crate::memory::{Memories, SharedMemory};
+use crate::process::{Outcome, Process};
+use crate::state::{Captured, Entry};
+use crate::wasi::{Outside, Wasi, WasiError, WasiState};
+
+/// The export that a WASI command is entered by.
+const COMMAND_ENTRY: &str = "_start";
+
+/// Why a program cannot be started, captured or restored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProgramError {
+    /// The process itself.
+    #[error(transparent)]
+    Process(#[from] VmError),
+    /// Its system interface.
+    #[error(transparent)]
+    System(#[from] WasiError),
+    /// The image that it is to go on from.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Its pages.
+    #[error(transparent)]
+    Pages(#[from] MemoryError),
+    /// A part of the process's state is not what it should be, though the image is whole.
+    #[error("the {what} of the image cannot be understood")]
+    Malformed {
+        /// The part.
+        what: &'static str,
+    },
+}
+
+/// An engine whose guests live on Leap's pages. Clones share everything.
+#[derive(Clone)]
+pub struct ProgramEngine {
+    engine: Engine,
+    memories: Arc<Memories>,
+}
+
+impl ProgramEngine {
+    /// An engine with these options, but for where memories come from; the dirty pages of those
+    /// are tracked so.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError::Engine`].
+    pub fn new(options: EngineOptions, tracking: Tracking) -> Result<Self, ProgramError> {
+        let memories = Arc::new(Memories::new(tracking));
+        let engine = Engine::new(EngineOptions {
+            memories: Some(memories.clone()),
+            ..options
+        })?;
+        Ok(Self { engine, memories })
+    }
+
+    /// Bytes of stack that a thread needs to run a program.
+    pub fn thread_stack_bytes(&self) -> usize {
+        // For the host's own functions, beyond the guest's.
+        self.engine.options().stack_bytes + (1 << 20)
+    }
+
+    /// Instruments and compiles a module, or finds it if it is in use already.
+    ///
+    /// # Errors
+    ///
+    /// [`VmError::Instrument`], [`VmError::Compile`].
+    pub fn compile(&self, module: &[u8]) -> Result<Module, ProgramError> {
+        Ok(self.engine.compile(module)?)
+    }
+}
+
+/// A running program, or one that could run on.
+pub struct Program {
+    process: Process<Wasi>,
+    memories: Arc<Memories>,
+}
+
+/// Which pages a capture takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// All: the capture stands by itself.
+    Whole,
+    /// Those that changed since the last capture.
+    Changes,
+}
+
+/// A stopped program as data, pages and all, independent of the program, which may run on.
+pub struct Capture {
+    captured: Captured,
+    system: Vec<u8>,
+    memories: Vec<Delta>,
+    module: Module,
+}
+
+impl Program {
+    /// A program that is about to begin.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::System`], [`ProgramError::Process`].
+    pub fn start(
+        engine: &ProgramEngine,
+        module: &Module,
+        state: WasiState,
+        outside: Outside,
+    ) -> Result<Self, ProgramError> {
+        let wasi = Wasi::new(state, outside)?;
+        let entry = Entry {
+            name: COMMAND_ENTRY.to_owned(),
+            arguments: Vec::new(),
+        };
+        Ok(Self {
+            process: Process::start(module, wasi, entry)?,
+            memories: engine.memories.clone(),
+        })
+    }
+
+    /// A program that goes on where the newest image of `chain` has it. `module` is that of the
+    /// image. Pages that can be mapped from the image are checked for damage first if `verify`
+    /// says so; all others always are.
+    ///
+    /// # Errors
+    ///
+    /// All of them.
+    pub fn restore(
+        engine: &ProgramEngine,
+        module: &Module,
+        chain: &Chain,
+        outside: Outside,
+        verify: bool,
+    ) -> Result<Self, ProgramError> {
+        let image = chain.newest();
+        image.check_stops(module.stop_map())?;
+        let state: WasiState =
+            postcard::from_bytes(&image.system()?).map_err(|_| ProgramError::Malformed {
+                what: "system state",
+            })?;
+        let wasi = Wasi::new(state, outside)?;
+        let mut program = Self {
+            process: Process::rebuild(module, wasi, image.captured())?,
+            memories: engine.memories.clone(),
+        };
+        for index in 0..image.captured().memories.len() {
+            let memory = program.pages_of(index);
+            let mut memory = memory.lock();
+            chain.map_into(index, &mut memory, verify)?;
+            // What was copied is the image's, and no change.
+            memory.seal()?;
+        }
+        Ok(program)
+    }
+
+    /// Runs until the program ends or stops for a capture. The thread needs
+    /// [`ProgramEngine::thread_stack_bytes`] of stack.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Process::run`].
+    pub fn run(&mut self) -> Result<Outcome, ProgramError> {
+        Ok(self.process.run()?)
+    }
+
+    /// Has the program stop for a capture, from any thread.
+    pub fn capture_handle(&self) -> CaptureHandle {
+        self.process.capture_handle()
+    }
+
+    /// Captures the program, which has stopped. It may run on at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Process::capture`], [`ProgramError::Pages`].
+    pub fn capture(&mut self, pages: Pages) -> Result<Capture, ProgramError> {
+        let captured = self.process.capture()?;
+        let system = self.process.system_mut().state();
+        let system = postcard::to_stdvec(&system).expect("plain data in memory can be encoded");
+        let mut memories = Vec::with_capacity(captured.memories.len());
+        for index in 0..captured.memories.len() {
+            let memory = self.pages_of(index);
+            let mut memory = memory.lock();
+            memories.push(match pages {
+                Pages::Whole => memory.seal_whole()?.to_delta(),
+                Pages::Changes => memory.seal()?.to_delta(),
+            });
+        }
+        Ok(Capture {
+            captured,
+            system,
+            memories,
+            module: self.process.module().clone(),
+        })
+    }
+
+    /// Has the next capture of changes hold what this one does: it was not kept after all.
+    pub fn take_back(&mut self, capture: &Capture) {
+        for (index, delta) in capture.memories.iter().enumerate() {
+            let pages = delta.pages().map(|(page, _)| page);
+            let pages: PageSet = pages.chain(delta.zeroed().iter()).collect();
+            self.pages_of(index).lock().mark_changed(&pages);
+        }
+    }
+
+    /// The process that the program is.
+    pub fn process(&mut self) -> &mut Process<Wasi> {
+        &mut self.process
+    }
+
+    fn pages_of(&mut self, index: usize) -> SharedMemory {
+        let bytes = self.process.memory(index as u32);
+        let base = bytes.expect("the process has as many memories").as_ptr();
+        self.memories
+            .at(base)
+            .expect("all memories of the engine are Leap's")
+    }
+}
+
+impl Capture {
+    /// The process but for its pages.
+    pub fn captured(&self) -> &Captured {
+        &self.captured
+    }
+
+    /// Bytes of the pages that it holds.
+    pub fn page_bytes(&self) -> usize {
+        let pages = self.memories.iter().map(|delta| delta.pages().count());
+        pages.sum::<usize>() * leap_memory::PAGE_BYTES
+    }
+
+    /// What goes into an image: with the module's bytes if they are given, relative to `base` if
+    /// the capture holds changes.
+    pub fn contents<'a>(&'a self, module: Option<&'a [u8]>, base: Option<Base>) -> Contents<'a> {
+        Contents {
+            captured: &self.captured,
+            stops: self.module.stop_map(),
+            system: &self.system,
+            module,
+            memories: self.memories.iter().map(MemoryPages::from).collect(),
+            base,
+        }
+    }
+}
