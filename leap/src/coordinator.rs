@@ -1,5 +1,7 @@
 //! The coordinator's driver: a task around [`leap_core::Coordinator`], its log and its links.
 
+mod news;
+
 use std::collections::{BTreeMap, HashMap};
 
 use leap_core::coordinator::LinkId;
@@ -11,6 +13,7 @@ use leap_store::{Journal, Recovered, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::transport::{Connection, DirectoryEntry, Frame, FrameSender};
+use news::News;
 
 /// Name of the coordinator's log in the store.
 const LOG: &str = "leap.coordinator";
@@ -99,6 +102,7 @@ pub(crate) async fn start(
         homes: HashMap::new(),
         directory: BTreeMap::new(),
         removals: Vec::new(),
+        news: News::default(),
     };
     Ok((
         CoordinatorHandle {
@@ -191,13 +195,21 @@ struct Driver {
     directory: BTreeMap<ObjectId, DirectoryEntry>,
     /// Who waits for a removal.
     removals: Vec<(ObjectId, oneshot::Sender<Removal>)>,
+    news: News,
 }
 
 impl Driver {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
         let mut events = Vec::with_capacity(BATCH);
         self.drain();
-        while inbox.recv_many(&mut events, BATCH).await > 0 {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.news.ripe() => self.spread_news(),
+                taken = inbox.recv_many(&mut events, BATCH) => if taken == 0 {
+                    return;
+                },
+            }
             for event in events.drain(..) {
                 if let Err(error) = self.handle(event) {
                     tracing::error!(%error, "the coordinator's log failed; the coordinator stops");
@@ -220,6 +232,8 @@ impl Driver {
                 sender,
                 known,
             } => {
+                // What was decided before is in its welcome, which comes first.
+                self.drain();
                 sender.send(Frame::Announce(self.directory.values().cloned().collect()));
                 self.links.insert(link, sender);
                 self.core.handle(CoordinatorInput::Subscribe {
@@ -232,6 +246,7 @@ impl Driver {
             Event::Closed(link) => {
                 self.links.remove(&link);
                 self.homes.retain(|_, home| *home != link);
+                self.news.forget(link);
             }
             Event::Logged(result) => {
                 result?;
@@ -279,6 +294,7 @@ impl Driver {
                 self.core.handle(CoordinatorInput::Message(message));
             }
             Frame::Announce(entries) => self.announce(entries),
+            Frame::Await(versions) => self.news.expect(link, &versions),
             other => tracing::warn!(?other, "a participant says what only others say"),
         }
     }
@@ -314,15 +330,36 @@ impl Driver {
                         self.send(link, Some((object, incarnation)), message);
                     }
                 }
+                CoordinatorEffect::Broadcast(ToParticipant::Boundary(advanced)) => {
+                    self.news.add(advanced);
+                }
                 CoordinatorEffect::Broadcast(message) => {
-                    for link in self.links.values() {
-                        link.send(Frame::FromCoordinator {
-                            to: None,
-                            message: message.clone(),
-                        });
-                    }
+                    // Everybody hears of things in the order in which they happened.
+                    self.spread_news();
+                    self.broadcast(message);
                 }
             }
+        }
+        self.tell_who_waits();
+    }
+
+    fn broadcast(&self, message: ToParticipant) {
+        let frame = Frame::FromCoordinator { to: None, message }.encode();
+        self.links
+            .values()
+            .for_each(|link| link.send(frame.clone()));
+    }
+
+    fn spread_news(&mut self) {
+        let news = self.news.take();
+        if !news.is_empty() {
+            self.broadcast(ToParticipant::Boundary(news));
+        }
+    }
+
+    fn tell_who_waits(&mut self) {
+        for (link, news) in self.news.take_awaited() {
+            self.send(link, None, ToParticipant::Boundary(news));
         }
     }
 

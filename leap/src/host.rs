@@ -134,9 +134,9 @@ impl HostBuilder {
             id,
             store,
             defaults: self.defaults,
+            observation: Arc::new(Observation::new(links.clone())),
             links,
             remote: Remote::of(&network),
-            observation: Arc::default(),
             objects: RwLock::default(),
             coordinator: Mutex::default(),
             address: Mutex::default(),
@@ -495,6 +495,7 @@ impl Inner {
         let protocol = Protocol::new(
             name,
             participant,
+            options.speculation,
             inbox.clone(),
             self.links.clone(),
             self.observation.clone(),

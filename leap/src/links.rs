@@ -2,26 +2,35 @@
 //!
 //! Each pair of processes has two connections, one for each direction; whoever sends dials. A message
 //! for which there is no connection is dropped: the protocol sends it again when the link comes up.
+//!
+//! What nobody waits for (acknowledgements) leaves with the next message on the same connection, at most
+//! [`LINGER`] later: a packet of its own would cost both processes more than all that is in it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use leap_core::{ObjectId, PeerMessage, ToCoordinator};
+use leap_core::{DependencySet, ObjectId, PeerMessage, ToCoordinator};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::object::Event;
-use crate::transport::{Connection, DirectoryEntry, Frame, FrameSender, HostId, Network, Purpose};
+use crate::transport::{
+    Connection, DirectoryEntry, Frame, FrameSender, Haste, HostId, Network, Purpose,
+};
 
 /// Version of what frames mean; processes that differ do not talk.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 
 /// How long to wait before dialling again, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a message that nobody waits for may wait for another one to go with.
+pub(crate) const LINGER: Duration = Duration::from_millis(500);
 
 pub(crate) struct Links {
     host: HostId,
@@ -32,6 +41,8 @@ pub(crate) struct Links {
     /// Other processes by address, with the connection while it is up.
     peers: Mutex<HashMap<String, Peer>>,
     coordinator: RwLock<Option<FrameSender>>,
+    /// Within [`LINGER`] everything that waits for company is sent.
+    is_flush_planned: AtomicBool,
 }
 
 struct Peer {
@@ -49,12 +60,28 @@ impl Links {
             directory: RwLock::default(),
             peers: Mutex::default(),
             coordinator: RwLock::default(),
+            is_flush_planned: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn to_coordinator(&self, message: ToCoordinator) {
         if let Some(coordinator) = &*self.coordinator.read() {
             coordinator.send(Frame::ToCoordinator(message));
+        }
+    }
+
+    /// Asks the coordinator to tell at once when `versions` are inside the boundary. Whoever asks about
+    /// versions that it will report itself does so before it reports them.
+    pub(crate) fn await_boundary(&self, versions: DependencySet, haste: Haste) {
+        if let Some(coordinator) = &*self.coordinator.read() {
+            coordinator.send_with(haste, Frame::Await(versions));
+        }
+    }
+
+    /// Lets those objects of this process that `versions` names seal soon: somebody waits.
+    pub(crate) fn hasten(&self, versions: &DependencySet) {
+        for (object, _) in versions.iter() {
+            self.tell_local(object, Event::Wanted);
         }
     }
 
@@ -74,7 +101,13 @@ impl Links {
             Some(Peer {
                 connection: Some(connection),
                 ..
-            }) => connection.send(Frame::Peer { from, to, message }),
+            }) => {
+                let haste = haste_of(&message);
+                connection.send_with(haste, Frame::Peer { from, to, message });
+                if haste == Haste::SentAlong {
+                    self.plan_flush();
+                }
+            }
             Some(Peer {
                 connection: None, ..
             }) => {}
@@ -89,6 +122,24 @@ impl Links {
                 peers.insert(entry.address.clone(), peer);
             }
         }
+    }
+
+    fn plan_flush(self: &Arc<Self>) {
+        if self.is_flush_planned.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let links = self.clone();
+        self.runtime.spawn(async move {
+            tokio::time::sleep(LINGER).await;
+            links.is_flush_planned.store(false, Ordering::Release);
+            links.flush();
+        });
+    }
+
+    fn flush(&self) {
+        let peers = self.peers.lock();
+        let connections = peers.values().filter_map(|peer| peer.connection.as_ref());
+        connections.for_each(FrameSender::flush);
     }
 
     /// Hands a message of another process to the object it is for.
@@ -220,6 +271,16 @@ impl Links {
         };
         for object in there {
             self.tell_all_local(|| Event::LinkUp(object));
+        }
+    }
+}
+
+/// An acknowledgement only lets the sender forget.
+fn haste_of(message: &PeerMessage) -> Haste {
+    match message {
+        PeerMessage::Acknowledge(_) => Haste::SentAlong,
+        PeerMessage::Channel(_) | PeerMessage::WorldLine(_) | PeerMessage::Resend(_) => {
+            Haste::Urgent
         }
     }
 }

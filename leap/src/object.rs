@@ -23,8 +23,8 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 use leap_core::{
-    Admission, Effect, Header, Input, ObjectId, OutputId, Participant, PeerMessage, RolledBack,
-    ToParticipant, Version, WorldLine,
+    Admission, DependencySet, Effect, Header, Input, ObjectId, OutputId, Participant, PeerMessage,
+    RolledBack, Speculation, ToParticipant, Version, WorldLine,
 };
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -37,11 +37,14 @@ use crate::observation::{Observation, ReceiveError, Stopped};
 use crate::service::CallError;
 use crate::state_object::{StateError, StateObject};
 use crate::sthread::SThread;
+use crate::transport::Haste;
 
 const ACTIVE: u8 = 1;
 const DIRTY: u8 = 2;
 /// An action panicked: whatever it left behind must never be sealed.
 const POISONED: u8 = 4;
+/// Somebody waits for the open version while earlier ones are on their way to storage.
+const HURRIED: u8 = 8;
 
 /// Where a hosted object is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +85,9 @@ pub(crate) enum Event {
     },
     /// The open version has its first change.
     Dirty,
-    /// A version became durable while another seal waited for that.
+    /// Somebody waits until the open version is inside the boundary.
+    Wanted,
+    /// A version became durable while somebody waited for the open one.
     Durable,
     /// Somebody cannot go on before this version is open (rule P4).
     Seal {
@@ -104,7 +109,11 @@ pub(crate) struct Protocol {
     world_line: AtomicU64,
     open: AtomicU64,
     generation: AtomicU64,
+    speculation: Speculation,
     core: Mutex<Participant>,
+    /// The newest version of this world-line that the coordinator was told somebody waits for. Changed
+    /// under the core's lock.
+    awaited: AtomicU64,
     outputs: Mutex<HashMap<OutputId, oneshot::Sender<Result<(), RolledBack>>>>,
     next_output: AtomicU64,
     inbox: mpsc::UnboundedSender<Event>,
@@ -379,6 +388,7 @@ impl Protocol {
     pub(crate) fn new(
         name: &str,
         participant: Participant,
+        speculation: Speculation,
         inbox: mpsc::UnboundedSender<Event>,
         links: Arc<Links>,
         observation: Arc<Observation>,
@@ -391,7 +401,9 @@ impl Protocol {
             world_line: AtomicU64::new(0),
             open: AtomicU64::new(0),
             generation: AtomicU64::new(0),
+            speculation,
             core: Mutex::new(participant),
+            awaited: AtomicU64::new(0),
             outputs: Mutex::default(),
             next_output: AtomicU64::new(0),
             inbox,
@@ -508,8 +520,38 @@ impl Protocol {
         let output = OutputId(self.next_output.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = oneshot::channel();
         self.outputs.lock().insert(output, sender);
-        self.handle(Input::Output(output));
+        let mut core = self.core.lock();
+        core.handle(Input::Output(output));
+        let left = self.drain(&mut core);
+        assert!(left.is_empty(), "{left:?} is for the object's task");
+        self.await_latest(&core);
         Output::new(receiver)
+    }
+
+    /// Somebody waits for all that the object has done so far.
+    fn await_latest(&self, core: &Participant) {
+        let latest = core.latest();
+        if latest <= core.committed() || self.awaited.swap(latest.0, Ordering::Relaxed) == latest.0
+        {
+            return;
+        }
+        let versions = DependencySet::from_iter([(self.id, latest)]);
+        if core.is_dirty() {
+            // The report of this version will come along.
+            self.links.await_boundary(versions, Haste::SentAlong);
+            self.tell(Event::Wanted);
+        } else {
+            self.links.await_boundary(versions, Haste::Urgent);
+        }
+    }
+
+    /// Without speculation messages leave when their version is inside the boundary, so somebody waits
+    /// for every version. Mostly it is there as soon as it is durable.
+    fn await_what_messages_wait_for(&self) {
+        let core = self.core.lock();
+        if self.speculation == Speculation::Off && core.committed() < core.durable() {
+            self.await_latest(&core);
+        }
     }
 
     fn send(&self, to: ObjectId, payload: Bytes) {

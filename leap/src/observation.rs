@@ -1,6 +1,8 @@
 //! What this process knows of the cluster, shared by its objects, sthreads and barriers.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use leap_core::{
@@ -9,30 +11,38 @@ use leap_core::{
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+use crate::links::Links;
+use crate::transport::Haste;
+
 /// The process's [`Observer`] behind a lock, with somebody to wake for every barrier.
 ///
 /// Invariant: it hears of a decision before any object of the process acts on it, so that a boundary
 /// that an object finds by itself is never taken for one of an older world-line.
-#[derive(Debug)]
 pub(crate) struct Observation {
+    links: Arc<Links>,
     observer: Mutex<Observer>,
     barriers: Mutex<HashMap<BarrierId, oneshot::Sender<Result<(), RolledBack>>>>,
     next_barrier: AtomicU64,
     world_line: watch::Sender<Option<WorldLine>>,
 }
 
-impl Default for Observation {
-    fn default() -> Self {
+impl fmt::Debug for Observation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observation")
+    }
+}
+
+impl Observation {
+    pub(crate) fn new(links: Arc<Links>) -> Self {
         Self {
+            links,
             observer: Mutex::default(),
             barriers: Mutex::default(),
             next_barrier: AtomicU64::default(),
             world_line: watch::Sender::new(None),
         }
     }
-}
 
-impl Observation {
     /// Takes in what the coordinator says to everybody.
     pub(crate) fn handle(&self, message: &ToParticipant) {
         self.change(|observer| observer.handle(message));
@@ -75,6 +85,11 @@ impl Observation {
             observation: self,
             barrier,
         };
+        let awaited = self.with(|observer| observer.uncommitted(sthread.seen()));
+        if !awaited.is_empty() {
+            self.links.hasten(&awaited);
+            self.links.await_boundary(awaited, Haste::Urgent);
+        }
         self.change(|observer| observer.barrier(barrier, sthread));
         let outcome = outcome
             .await

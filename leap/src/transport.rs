@@ -52,7 +52,7 @@ pub(crate) mod proto {
 pub(crate) use self::{
     frame::{DirectoryEntry, Frame, HostId, MAX_FRAME_BYTES, Purpose},
     in_process::InProcess,
-    outbox::FrameSender,
+    outbox::{FrameSender, Haste},
     receiver::FrameReceiver,
     serve::{CallHandler, Services},
 };

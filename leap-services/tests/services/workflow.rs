@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures::future::join_all;
-use leap::{Action, Host, Machine, ObjectClient, ObjectOptions};
+use leap::{Action, GroupCommit, Host, Machine, ObjectClient, ObjectOptions, Speculation};
 use leap_services::workflow::{
     Engine, EngineBuilder, EngineClient, EngineError, Phase, RetryPolicy, WorkflowContext,
     WorkflowError,
@@ -97,10 +97,22 @@ pub(crate) fn engine() -> EngineBuilder {
 }
 
 async fn start(world: &World, builder: EngineBuilder) -> Result<Engine> {
-    Ok(builder
-        .start(&world.host, "workflows", ObjectOptions::default())
-        .await?)
+    start_with(world, builder, ObjectOptions::default()).await
 }
+
+async fn start_with(
+    world: &World,
+    builder: EngineBuilder,
+    options: ObjectOptions,
+) -> Result<Engine> {
+    Ok(builder.start(&world.host, "workflows", options).await?)
+}
+
+/// Leaves enough in open versions for a crash to take something away.
+const SLOW_TO_SEAL: ObjectOptions = ObjectOptions {
+    speculation: Speculation::On,
+    group_commit: GroupCommit::Fixed(Duration::from_millis(3)),
+};
 
 /// What crashes while transfers are on their way.
 #[derive(Clone, Copy, PartialEq)]
@@ -115,11 +127,14 @@ impl Crash {
     /// Makes it happen. Without the process dying, somebody takes over: for the cluster that is a crash
     /// of whoever was there before.
     async fn happen(self, world: &mut World, round: usize) -> Result<()> {
-        let options = ObjectOptions::default();
+        let options = SLOW_TO_SEAL;
         match self {
             // Whoever starts the next one takes over.
             Self::Engine => {}
-            Self::Service => drop(world.host.add::<Account>(ACCOUNTS[round % 2]).await?),
+            Self::Service => {
+                let name = ACCOUNTS[round % 2];
+                drop(world.host.add_with::<Account>(name, options).await?);
+            }
             Self::EngineAndServices => host_accounts(world, options).await?,
             Self::Process => {
                 world.crash().await?;
@@ -159,15 +174,15 @@ async fn transfers_survive(crash: Crash) -> Result<()> {
         })
     };
     let mut world = World::with_latency(Duration::from_millis(5)).await?;
-    host_accounts(&world, ObjectOptions::default()).await?;
-    start(&world, engine()).await?;
+    host_accounts(&world, SLOW_TO_SEAL).await?;
+    start_with(&world, engine(), SLOW_TO_SEAL).await?;
     let current = Mutex::new(world.host.clone());
     let crashes = async {
         for round in 0..CRASHES {
             tokio::time::sleep(Duration::from_millis(7)).await;
             crash.happen(&mut world, round).await?;
             if crash != Crash::Service {
-                start(&world, engine()).await?;
+                start_with(&world, engine(), SLOW_TO_SEAL).await?;
             }
             *current.lock() = world.host.clone();
         }

@@ -4,23 +4,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use leap_core::{Effect, Input, ToParticipant, Version};
+use leap_core::{Effect, Input, Speculation, ToParticipant, Version};
 use leap_store::GroupCommit;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{ACTIVE, ActionContext, DIRTY, Event, LifePhase, Shared, StopOnPanic};
+use super::{ACTIVE, ActionContext, DIRTY, Event, HURRIED, LifePhase, Shared, StopOnPanic};
 use crate::observation::Stopped;
 use crate::state_object::{PersistDone, StateObject};
 
 /// How many events are taken from the inbox at a time.
 const BATCH: usize = 256;
 
-/// With several versions on their way to storage, seal no more often than this.
-const BUSY_INTERVAL: Duration = Duration::from_millis(1);
+/// Seal no more often than this, unless somebody waits and nothing is on its way to storage.
+const INTERVAL: Duration = Duration::from_millis(1);
 
 /// When the open version is sealed. Durability is not waited for: this only decides how much goes
 /// into one write.
+///
+/// The adaptive policy seals the first change after a pause at once, so that it is durable before
+/// anybody asks; a version costs several processes some work, so what follows soon after is bundled.
 #[derive(Debug)]
 pub(crate) struct SealPolicy {
     group_commit: GroupCommit,
@@ -37,27 +40,29 @@ impl SealPolicy {
         }
     }
 
-    /// The open version has changes while `in_flight` versions are on their way.
-    fn dirty(&mut self, in_flight: usize) {
+    /// The open version has changes.
+    fn dirty(&mut self) {
         let now = Instant::now();
         let due = match self.group_commit {
             GroupCommit::Fixed(interval) => now + interval,
-            GroupCommit::Adaptive if in_flight == 0 => now,
-            GroupCommit::Adaptive => self.last.map_or(now, |last| last + BUSY_INTERVAL),
+            GroupCommit::Adaptive => self.last.map_or(now, |last| last + INTERVAL),
         };
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
     }
 
-    /// Nothing is on its way any more.
-    fn idle(&mut self) {
+    /// Somebody waits for the open version, and nothing is on its way to storage.
+    fn hasten(&mut self) {
         if self.due.is_some() && self.group_commit == GroupCommit::Adaptive {
             self.due = Some(Instant::now());
         }
     }
 
-    fn sealed(&mut self) {
-        self.last = Some(Instant::now());
+    /// A version without content is only given a number, and costs nothing.
+    fn sealed(&mut self, has_changes: bool) {
         self.due = None;
+        if has_changes {
+            self.last = Some(Instant::now());
+        }
     }
 
     fn is_due(&self) -> bool {
@@ -98,6 +103,8 @@ pub(crate) async fn run<S: StateObject>(
             }
         }
         if task.policy.is_due() {
+            // What was just sent leaves first: somebody may be waiting for that already.
+            tokio::task::yield_now().await;
             task.seal(Version::ZERO);
         }
     }
@@ -118,7 +125,8 @@ impl<S: StateObject> Task<S> {
                 self.seal_if_wanted();
             }
             Event::Dirty => self.schedule(),
-            Event::Durable => self.policy.idle(),
+            Event::Wanted => self.hasten(),
+            Event::Durable => self.policy.hasten(),
             Event::Seal { at_least, done } => {
                 self.seal(at_least);
                 // Whoever asked may be gone.
@@ -134,6 +142,8 @@ impl<S: StateObject> Task<S> {
             Event::LinkUp(peer) => self.share(Input::LinkUp(peer)),
             Event::Leave => {
                 self.seal(Version::ZERO);
+                let protocol = &self.shared.protocol;
+                protocol.await_latest(&protocol.core.lock());
                 self.exclude(Input::Leave).await?;
             }
             Event::StorageFailed(error) => {
@@ -202,7 +212,11 @@ impl<S: StateObject> Task<S> {
                 restore = Some(*version);
                 false
             }
-            Effect::Entered(_) => false,
+            Effect::Entered(_) => {
+                // From here on a version's number can mean something else.
+                protocol.awaited.store(0, Ordering::Relaxed);
+                false
+            }
             _ => true,
         });
         if restore.is_some() {
@@ -215,7 +229,8 @@ impl<S: StateObject> Task<S> {
 
     /// Copies what the core says to where the shared side looks. On the exclusive side only.
     fn refresh(&mut self) {
-        let protocol = &self.shared.protocol;
+        let shared = self.shared.clone();
+        let protocol = &shared.protocol;
         let core = protocol.core.lock();
         let (active, dirty) = (core.is_active(), core.is_dirty());
         protocol
@@ -226,10 +241,10 @@ impl<S: StateObject> Task<S> {
             .store(core.open_version().0, Ordering::Relaxed);
         let flags = if active { ACTIVE } else { 0 } | if active && dirty { DIRTY } else { 0 };
         protocol.flags.store(flags, Ordering::Release);
-        let (world_line, in_flight) = (core.world_line(), core.in_flight());
+        let world_line = core.world_line();
         drop(core);
         if flags & DIRTY != 0 {
-            self.policy.dirty(in_flight);
+            self.schedule();
         }
         let phase = if active {
             LifePhase::Active
@@ -253,8 +268,23 @@ impl<S: StateObject> Task<S> {
     }
 
     fn schedule(&mut self) {
-        let in_flight = self.shared.protocol.ask(leap_core::Participant::in_flight);
-        self.policy.dirty(in_flight);
+        self.policy.dirty();
+        if self.shared.protocol.speculation == Speculation::Off {
+            // Every message waits for its version.
+            self.hasten();
+        }
+    }
+
+    /// Somebody waits for the open version: seals it as soon as nothing is on its way to storage.
+    fn hasten(&mut self) {
+        let protocol = &self.shared.protocol;
+        let core = protocol.core.lock();
+        if core.in_flight() == 0 {
+            self.policy.hasten();
+        } else {
+            // Under the core's lock, so that the write which is under way cannot end unnoticed.
+            protocol.flags.fetch_or(HURRIED, Ordering::Relaxed);
+        }
     }
 
     fn seal_if_wanted(&mut self) {
@@ -267,7 +297,8 @@ impl<S: StateObject> Task<S> {
         let shared = self.shared.clone();
         let protocol = &shared.protocol;
         let _exclusive_side = protocol.exclusive_side();
-        self.policy.sealed();
+        let has_changes = protocol.flags.load(Ordering::Relaxed) & DIRTY != 0;
+        self.policy.sealed(has_changes);
         if self.is_poisoned() {
             return;
         }
@@ -314,7 +345,8 @@ fn persisted<S: StateObject>(
         Ok(()) => {
             let left = shared.protocol.handle_with(Input::Persisted(ticket));
             perform_committed(&shared, left);
-            if shared.protocol.flags.load(Ordering::Relaxed) & DIRTY != 0 {
+            shared.protocol.await_what_messages_wait_for();
+            if shared.protocol.flags.fetch_and(!HURRIED, Ordering::Relaxed) & HURRIED != 0 {
                 shared.protocol.tell(Event::Durable);
             }
         }

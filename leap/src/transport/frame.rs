@@ -9,7 +9,8 @@
 
 use bytes::Bytes;
 use leap_core::{
-    DecodeError, Incarnation, ObjectId, PeerMessage, ToCoordinator, ToParticipant, WorldLine,
+    DecodeError, DependencySet, Incarnation, ObjectId, PeerMessage, ToCoordinator, ToParticipant,
+    WorldLine,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,9 @@ pub(crate) enum Frame {
     /// From a host to the coordinator: what it hosts. From the coordinator to hosts: where
     /// everybody is.
     Announce(Vec<DirectoryEntry>),
+    /// From a host to the coordinator: somebody there waits until these versions are inside the boundary,
+    /// so tell it then at once. News that nobody waits for comes in bundles.
+    Await(DependencySet),
 }
 
 /// What a connection is for.
@@ -179,6 +183,7 @@ mod tests {
                 to: None,
                 message: ToParticipant::Boundary([(hotel, Version(8))].into()),
             },
+            Frame::Await([(hotel, Version(9))].into_iter().collect()),
             Frame::Announce(vec![DirectoryEntry {
                 object: hotel,
                 name: "hotel".into(),

@@ -20,7 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use leap_core::DecodeError;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
 
 use super::frame::{Encoded, MAX_FRAME_BYTES};
@@ -34,6 +34,15 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// What a queued frame costs beyond its bytes: its place in the queue and its allocation.
 const FRAME_OVERHEAD_BYTES: usize = 64;
+
+/// Whether a frame is worth setting out for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Haste {
+    /// It leaves at once.
+    Urgent,
+    /// It leaves together with the next urgent frame, or at [`FrameSender::flush`].
+    SentAlong,
+}
 
 /// Puts frames on their way to the peer. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -50,7 +59,17 @@ impl FrameSender {
     /// in the queue already, or the frame is larger than [`MAX_FRAME_BYTES`], that breaks the
     /// connection: what is in flight on a broken connection is lost, whichever way it broke.
     pub(crate) fn send(&self, frame: impl Into<Encoded>) {
-        self.outbox.push(frame.into().0);
+        self.send_with(Haste::Urgent, frame);
+    }
+
+    /// As [`FrameSender::send`], with as much haste as given.
+    pub(crate) fn send_with(&self, haste: Haste, frame: impl Into<Encoded>) {
+        self.outbox.push(frame.into().0, haste);
+    }
+
+    /// Sends what waits to be sent along.
+    pub(crate) fn flush(&self) {
+        self.outbox.flush();
     }
 
     /// Whether nothing more will be sent.
@@ -115,6 +134,8 @@ pub(super) struct Outbox {
 struct State {
     phase: Phase,
     queue: VecDeque<Queued>,
+    /// Something in the queue is worth setting out for.
+    is_urgent: bool,
     bytes: usize,
     taker: Option<Waker>,
     latency: Duration,
@@ -134,6 +155,7 @@ impl Outbox {
             state: Mutex::new(State {
                 phase: Phase::Open,
                 queue: VecDeque::new(),
+                is_urgent: false,
                 bytes: 0,
                 taker: None,
                 latency: Duration::ZERO,
@@ -151,7 +173,7 @@ impl Outbox {
         self.state.lock().latency = latency;
     }
 
-    fn push(&self, frame: Bytes) {
+    fn push(&self, frame: Bytes, haste: Haste) {
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             return;
@@ -169,10 +191,17 @@ impl Outbox {
         state.bytes = queued;
         let due = (!state.latency.is_zero()).then(|| Instant::now() + state.latency);
         state.queue.push_back(Queued { frame, due });
-        let taker = state.taker.take();
-        drop(state);
-        if let Some(taker) = taker {
-            taker.wake();
+        if haste == Haste::Urgent {
+            state.is_urgent = true;
+            wake(state);
+        }
+    }
+
+    fn flush(&self) {
+        let mut state = self.state.lock();
+        if !state.queue.is_empty() {
+            state.is_urgent = true;
+            wake(state);
         }
     }
 
@@ -184,13 +213,16 @@ impl Outbox {
             (_, Some(&Queued { due: Some(due), .. })) if due > Instant::now() => {
                 Poll::Ready(Taken::NotBefore(due))
             }
-            (_, Some(_)) => Poll::Ready(Taken::Frames(state.take(limit))),
+            (Phase::Closing, Some(_)) => Poll::Ready(Taken::Frames(state.take(limit))),
+            (Phase::Open, Some(_)) if state.is_urgent => {
+                Poll::Ready(Taken::Frames(state.take(limit)))
+            }
             (Phase::Closing, None) => {
                 drop(state);
                 self.end();
                 Poll::Ready(Taken::End)
             }
-            (Phase::Open, None) => {
+            (Phase::Open, _) => {
                 state.taker = Some(cx.waker().clone());
                 Poll::Pending
             }
@@ -260,13 +292,17 @@ impl Outbox {
             state.queue = VecDeque::new();
             state.bytes = 0;
         }
-        let taker = state.taker.take();
-        drop(state);
-        if let Some(taker) = taker {
-            taker.wake();
-        }
+        wake(state);
         self.changed.notify_waiters();
         true
+    }
+}
+
+fn wake(mut state: MutexGuard<'_, State>) {
+    let taker = state.taker.take();
+    drop(state);
+    if let Some(taker) = taker {
+        taker.wake();
     }
 }
 
@@ -280,6 +316,7 @@ impl State {
             taken.push(frame);
         }
         self.bytes -= bytes + taken.len() * FRAME_OVERHEAD_BYTES;
+        self.is_urgent &= !self.queue.is_empty();
         taken
     }
 }
