@@ -4,6 +4,7 @@ mod control;
 mod engine;
 mod error;
 pub mod image;
+pub mod inspect;
 mod memory;
 mod process;
 mod program;

@@ -123,9 +123,15 @@ impl Image {
 
     /// Pages that are in it, of all memories, but for zeros.
     pub fn pages(&self) -> u64 {
-        let runs = self.index.memories.iter().flat_map(|memory| &memory.runs);
-        let with_content = runs.filter(|run| run.content.is_some());
-        with_content.map(|run| u64::from(run.pages)).sum()
+        self.pages_by_memory().sum()
+    }
+
+    /// The same of each memory.
+    pub fn pages_by_memory(&self) -> impl Iterator<Item = u64> + '_ {
+        self.index.memories.iter().map(|memory| {
+            let with_content = memory.runs.iter().filter(|run| run.content.is_some());
+            with_content.map(|run| u64::from(run.pages)).sum()
+        })
     }
 
     /// How many of those are different from each other.

@@ -1,0 +1,169 @@
+//! The control socket of a running program: how `leap checkpoint` reaches it.
+//!
+//! A program listens at `PID.sock` in a directory that only its user can enter: `leap` in
+//! `$XDG_RUNTIME_DIR`, or `leap-UID` in the directory for temporary files. A connection carries one
+//! request and one answer, each a line of JSON.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+/// A program that was asked and is silent this long has lost its way.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Asks for a checkpoint.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Request {
+    /// Where to write it: an absolute path.
+    pub(crate) path: PathBuf,
+    /// Whether the program shall end then.
+    pub(crate) stop: bool,
+    /// Whether pages shall stay uncompressed.
+    pub(crate) uncompressed: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// The checkpoint is on disk.
+    Written(Written),
+    /// There is none.
+    Refused {
+        /// Why.
+        error: String,
+    },
+}
+
+/// A checkpoint that was written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Written {
+    /// Where.
+    pub(crate) path: PathBuf,
+    /// The image's name.
+    pub(crate) id: String,
+    /// Pages in it, before equal ones were found.
+    pub(crate) pages: usize,
+    /// Bytes of the file.
+    pub(crate) file_bytes: u64,
+    /// From the request until the program had stopped.
+    pub(crate) stop_us: u64,
+    /// From then until it ran on or, if it was to end, until all was written.
+    pub(crate) pause_us: u64,
+}
+
+/// The socket of this process; dropping it removes it.
+pub(crate) struct ControlSocket {
+    path: PathBuf,
+}
+
+impl ControlSocket {
+    /// Listens, and answers each request by `answer`, on threads of its own.
+    pub(crate) fn listen(
+        answer: impl Fn(Request) -> Answer + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let directory = directory()?;
+        let path = directory.join(format!("{}.sock", std::process::id()));
+        // Whoever had our process id before us is gone.
+        let _ = fs::remove_file(&path);
+        let listener = UnixListener::bind(&path)
+            .with_context(|| format!("cannot listen at {}", path.display()))?;
+        let answer = Arc::new(answer);
+        thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let answer = Arc::clone(&answer);
+                thread::spawn(move || {
+                    if let Err(error) = serve(connection, answer.as_ref()) {
+                        tracing::warn!("a control connection failed: {error:#}");
+                    }
+                });
+            }
+        });
+        Ok(Self { path })
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // If it is gone already, all is well.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn serve(connection: UnixStream, answer: &dyn Fn(Request) -> Answer) -> Result<()> {
+    let mut line = String::new();
+    BufReader::new(&connection).read_line(&mut line)?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(request) => answer(request),
+        Err(error) => Answer::Refused {
+            error: format!("the request cannot be understood: {error}"),
+        },
+    };
+    let mut line = serde_json::to_string(&answer)?;
+    line.push('\n');
+    (&connection).write_all(line.as_bytes())?;
+    Ok(())
+}
+
+/// Asks the program with that process id, and waits for what comes of it.
+pub(crate) fn ask(pid: u32, request: &Request) -> Result<Answer> {
+    let directory = directory()?;
+    let Ok(connection) = UnixStream::connect(directory.join(format!("{pid}.sock"))) else {
+        bail!(
+            "no program that `leap run` started runs as process {pid}; {}",
+            running(&directory)
+        );
+    };
+    connection.set_read_timeout(Some(PATIENCE))?;
+    let mut line = serde_json::to_string(request)?;
+    line.push('\n');
+    (&connection).write_all(line.as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(&connection).read_line(&mut answer)?;
+    ensure!(
+        !answer.is_empty(),
+        "process {pid} has ended before it was checkpointed"
+    );
+    serde_json::from_str(&answer).context("the program's answer cannot be understood")
+}
+
+/// Which programs there are, for a person who mistook the process id.
+fn running(directory: &Path) -> String {
+    let sockets = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut pids: Vec<u32> = sockets
+        .filter(|socket| UnixStream::connect(socket.path()).is_ok())
+        .filter_map(|socket| socket.path().file_stem()?.to_str()?.parse().ok())
+        .collect();
+    pids.sort_unstable();
+    match pids.as_slice() {
+        [] => "none does at all".to_owned(),
+        pids => {
+            let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+            format!("these do: {}", pids.join(", "))
+        }
+    }
+}
+
+/// The directory of the sockets, made if need be; refused if others could enter it.
+fn directory() -> Result<PathBuf> {
+    let user = rustix::process::getuid().as_raw();
+    let path = match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(runtime) => PathBuf::from(runtime).join("leap"),
+        None => std::env::temp_dir().join(format!("leap-{user}")),
+    };
+    // If it is there already, it is looked at below.
+    let _ = fs::DirBuilder::new().mode(0o700).create(&path);
+    let found =
+        fs::symlink_metadata(&path).with_context(|| format!("cannot use {}", path.display()))?;
+    let is_ours = found.is_dir() && found.uid() == user && found.permissions().mode() & 0o077 == 0;
+    ensure!(is_ours, "{} is open to others: remove it", path.display());
+    Ok(path)
+}

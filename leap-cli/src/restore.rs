@@ -1,0 +1,72 @@
+//! `leap restore`: going on from a checkpoint.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use leap_vm::Program;
+use leap_vm::image::Chain;
+use leap_vm::wasi::Outside;
+
+use crate::album;
+use crate::process::{self, Execution, Periodic};
+use crate::runner::Runner;
+
+/// Goes on with a program from a checkpoint.
+///
+/// It does not matter where the checkpoint was written: another machine, another processor, another
+/// back end. Directories that the program was given (`leap run --dir`) must be there under the same
+/// path. Given a directory of periodic checkpoints, it takes the newest that is whole.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  leap restore app.leap
+  leap restore --back-end interpreter app.leap
+  leap restore /tmp/app --checkpoint-every 10s --checkpoint-dir /tmp/app")]
+pub(crate) struct Restore {
+    #[command(flatten)]
+    execution: Execution,
+    #[command(flatten)]
+    periodic: Periodic,
+    /// The program, if the checkpoint does not hold it
+    #[arg(long, value_name = "PROGRAM")]
+    module: Option<PathBuf>,
+    /// Start at once and do not look for damage first in pages that are mapped
+    #[arg(long)]
+    no_verify: bool,
+    /// The checkpoint, or a directory of periodic ones
+    #[arg(value_name = "FILE")]
+    checkpoint: PathBuf,
+}
+
+impl Restore {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let (path, chain) = open(&self.checkpoint)?;
+        let cannot = || format!("cannot go on from {}", path.display());
+        let module = module_of(&chain, self.module.as_deref()).with_context(cannot)?;
+        let engine = self.execution.engine()?;
+        let compiled = process::compile(&engine, &module, "the program")?;
+        let verify = !self.no_verify;
+        let program = Program::restore(&engine, &compiled, &chain, Outside::standard(), verify)
+            .with_context(cannot)?;
+        Runner::new(engine, program, module, &self.periodic)?.run()
+    }
+}
+
+/// Opens a checkpoint, or the newest of a directory; with its own path.
+pub(crate) fn open(path: &Path) -> Result<(PathBuf, Chain)> {
+    if path.is_dir() {
+        return album::newest(path);
+    }
+    let chain = Chain::open(path).with_context(|| format!("cannot use {}", path.display()))?;
+    Ok((path.to_owned(), chain))
+}
+
+/// The program of a checkpoint, or the one that was given for it.
+pub(crate) fn module_of(chain: &Chain, given: Option<&Path>) -> Result<Vec<u8>> {
+    match given {
+        Some(path) => process::read_module(path),
+        None => Ok(chain.module()?),
+    }
+}

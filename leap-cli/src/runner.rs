@@ -1,0 +1,264 @@
+//! Runs a program to its end, and checkpoints it on the way when that is asked for.
+//!
+//! The program has a thread to itself. Whoever wants a checkpoint leaves an [`Order`] and has the
+//! program stop; it does so at its next bus stop, the orders are seen to, and it runs on. Files are
+//! written beside it, on other threads.
+
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use leap_vm::image::{Compression, write_file};
+use leap_vm::{Capture, CaptureHandle, Outcome, Pages, Program, ProgramEngine};
+
+use crate::album::Album;
+use crate::control::{Answer, ControlSocket, Request, Written};
+use crate::process::Periodic;
+
+/// The exit code of a program that trapped, as a shell has it for one that was aborted.
+const TRAPPED: u8 = 134;
+/// The exit code of a program that goes on elsewhere: try again later.
+const STOPPED: u8 = 75;
+
+/// A checkpoint that somebody wants.
+enum Order {
+    /// It is time for a periodic one.
+    Periodic,
+    /// Somebody asked through the control socket.
+    Asked {
+        request: Request,
+        since: Instant,
+        answer: Sender<Answer>,
+    },
+}
+
+/// A program and all who may want a checkpoint of it.
+pub(crate) struct Runner {
+    engine: ProgramEngine,
+    program: Program,
+    module: Vec<u8>,
+    album: Option<Album>,
+    orders: Receiver<Order>,
+    _control: ControlSocket,
+    /// Ends the ticking with the runner.
+    _ticker: Option<Sender<()>>,
+}
+
+impl Runner {
+    pub(crate) fn new(
+        engine: ProgramEngine,
+        program: Program,
+        module: Vec<u8>,
+        periodic: &Periodic,
+    ) -> Result<Self> {
+        let (sender, orders) = mpsc::channel();
+        let handle = program.capture_handle();
+        let control = listen(handle.clone(), sender.clone())?;
+        let directory = periodic.checkpoint_dir.as_ref();
+        let album = directory.map(|directory| Album::open(directory, module.clone()));
+        let ticker = periodic
+            .checkpoint_every
+            .map(|every| tick(every, handle, sender));
+        Ok(Self {
+            engine,
+            program,
+            module,
+            album: album.transpose()?,
+            orders,
+            _control: control,
+            _ticker: ticker,
+        })
+    }
+
+    /// Runs the program to its end; answers its exit code.
+    pub(crate) fn run(mut self) -> Result<ExitCode> {
+        let thread = thread::Builder::new().stack_size(self.engine.thread_stack_bytes());
+        let running = thread
+            .spawn(move || self.run_to_end())
+            .context("no thread for the program")?;
+        match running.join() {
+            Ok(ended) => ended,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    fn run_to_end(&mut self) -> Result<ExitCode> {
+        loop {
+            let code = match self.program.run()? {
+                Outcome::Returned(_) => 0,
+                Outcome::Exited(code) => code as u8,
+                Outcome::Trapped(trap) => {
+                    eprintln!("error: the program trapped: {trap}");
+                    TRAPPED
+                }
+                Outcome::Stopped => {
+                    let stopped = Instant::now();
+                    match self.see_to_orders(stopped) {
+                        false => continue,
+                        true => STOPPED,
+                    }
+                }
+            };
+            if let Some(album) = &mut self.album {
+                album.finish();
+            }
+            return Ok(ExitCode::from(code));
+        }
+    }
+
+    /// Sees to all orders; answers whether the program is to end.
+    fn see_to_orders(&mut self, stopped: Instant) -> bool {
+        let orders: Vec<Order> = self.orders.try_iter().collect();
+        let mut is_to_end = false;
+        for order in orders {
+            match order {
+                Order::Periodic => self.checkpoint_periodically(),
+                Order::Asked {
+                    request,
+                    since,
+                    answer,
+                } => {
+                    is_to_end |= self.checkpoint_as_asked(request, &answer, since, stopped);
+                }
+            }
+        }
+        is_to_end
+    }
+
+    fn checkpoint_periodically(&mut self) {
+        let Some(album) = &mut self.album else {
+            return;
+        };
+        let Some(pages) = album.wants() else {
+            tracing::info!("the last checkpoint is still being written: none this time");
+            return;
+        };
+        match self.program.capture(pages) {
+            Ok(capture) => album.add(capture, pages),
+            Err(error) => eprintln!("warning: no checkpoint: {error}"),
+        }
+    }
+
+    /// Answers whether the program is to end.
+    fn checkpoint_as_asked(
+        &mut self,
+        request: Request,
+        answer: &Sender<Answer>,
+        since: Instant,
+        stopped: Instant,
+    ) -> bool {
+        let refuse = |error: String| {
+            // Whoever asked may have gone away.
+            let _ = answer.send(Answer::Refused { error });
+            false
+        };
+        if let Some(album) = &mut self.album {
+            album.forget_base();
+        }
+        let capture = match self.program.capture(Pages::Whole) {
+            Ok(capture) => capture,
+            Err(error) => return refuse(error.to_string()),
+        };
+        let job = Job {
+            stop: request.stop,
+            request,
+            capture,
+            module: self.module.clone(),
+            stop_time: stopped - since,
+            stopped,
+            pause: stopped.elapsed(),
+        };
+        if !job.stop {
+            let answer = answer.clone();
+            thread::spawn(move || answer.send(job.write()));
+            return false;
+        }
+        let written = job.write();
+        let is_written = matches!(written, Answer::Written(_));
+        // A program that could not be written down runs on.
+        let _ = answer.send(written);
+        is_written
+    }
+}
+
+/// A checkpoint to be written as it was asked for.
+struct Job {
+    request: Request,
+    stop: bool,
+    capture: Capture,
+    module: Vec<u8>,
+    stop_time: Duration,
+    stopped: Instant,
+    pause: Duration,
+}
+
+impl Job {
+    fn write(self) -> Answer {
+        let path = &self.request.path;
+        let compression = match self.request.uncompressed {
+            true => Compression::None,
+            false => Compression::default(),
+        };
+        let contents = self.capture.contents(Some(&self.module), None);
+        let written = write_file(path, &contents, compression);
+        let id = match written {
+            Ok(id) => id.to_string(),
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::from(error));
+                return Answer::Refused { error };
+            }
+        };
+        let pause = if self.stop {
+            self.stopped.elapsed()
+        } else {
+            self.pause
+        };
+        Answer::Written(Written {
+            id,
+            pages: self.capture.page_bytes() / 4096,
+            file_bytes: std::fs::metadata(path).map_or(0, |file| file.len()),
+            stop_us: self.stop_time.as_micros() as u64,
+            pause_us: pause.as_micros() as u64,
+            path: self.request.path,
+        })
+    }
+}
+
+/// Takes requests from the control socket.
+fn listen(handle: CaptureHandle, orders: Sender<Order>) -> Result<ControlSocket> {
+    // The standard library's sender is for one thread at a time.
+    let orders = std::sync::Mutex::new(orders);
+    ControlSocket::listen(move |request| {
+        let (answer, answered) = mpsc::channel();
+        let order = Order::Asked {
+            request,
+            since: Instant::now(),
+            answer,
+        };
+        let sent = match orders.lock() {
+            Ok(orders) => orders.send(order).is_ok(),
+            Err(_) => false,
+        };
+        handle.request();
+        let answer = answered.recv().ok().filter(|_| sent);
+        answer.unwrap_or_else(|| Answer::Refused {
+            error: "the program has ended".to_owned(),
+        })
+    })
+}
+
+/// Orders a checkpoint every so often, until the sender is dropped.
+fn tick(every: Duration, handle: CaptureHandle, orders: Sender<Order>) -> Sender<()> {
+    let (ticker, ended) = mpsc::channel();
+    thread::spawn(move || {
+        while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+            if orders.send(Order::Periodic).is_err() {
+                return;
+            }
+            handle.request();
+        }
+    });
+    ticker
+}
