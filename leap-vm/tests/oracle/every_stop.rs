@@ -16,7 +16,11 @@ fn programs() -> Result<Vec<(String, Vec<u8>)>> {
     let mut programs = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_stem().context("a file")?.to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .context("a file")?
+            .to_string_lossy()
+            .into_owned();
         if only.as_ref().is_none_or(|only| *only == name) {
             let wasm = wat::parse_file(&path).with_context(|| name.clone())?;
             programs.push((name, wasm));
@@ -44,7 +48,9 @@ fn check(plain: &wasmtime::Engine, engines: &Engines, wasm: &[u8]) -> Result<()>
     ensure!(whole.polls > 0, "no stop was passed");
     let step = whole.polls.div_ceil(MAX_STOPS).max(1);
     for stop in (1..=whole.polls).step_by(step as usize) {
-        let run = program.run(stop as usize, [stop]).with_context(|| format!("stop {stop}"))?;
+        let run = program
+            .run(stop as usize, [stop])
+            .with_context(|| format!("stop {stop}"))?;
         ensure!(run.captures == 1, "stop {stop} was not met");
         expected.ensure_same(&run.observed, &format!("captured at stop {stop}"))?;
     }
@@ -52,7 +58,10 @@ fn check(plain: &wasmtime::Engine, engines: &Engines, wasm: &[u8]) -> Result<()>
         let run = program
             .run(0, std::iter::repeat(distance))
             .with_context(|| format!("captured at every {distance}. check"))?;
-        expected.ensure_same(&run.observed, &format!("captured at every {distance}. check"))?;
+        expected.ensure_same(
+            &run.observed,
+            &format!("captured at every {distance}. check"),
+        )?;
     }
     Ok(())
 }

@@ -47,12 +47,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-fn check(
-    plain: &wasmtime::Engine,
-    engines: &Engines,
-    seed: u64,
-    seen: &mut Seen,
-) -> Result<()> {
+fn check(plain: &wasmtime::Engine, engines: &Engines, seed: u64, seen: &mut Seen) -> Result<()> {
     let mut random = Random(seed);
     let Some(wasm) = module(&mut random) else {
         return Ok(());
@@ -81,7 +76,9 @@ fn check(
             let mean = 1 + random.next() % (1 + u64::from(whole.polls) / 2);
             let mut stops = Random(random.next());
             let stops = std::iter::repeat_with(move || 1 + (stops.next() % (2 * mean)) as u32);
-            let run = program.run(random.next() as usize, stops).with_context(|| entry.clone())?;
+            let run = program
+                .run(random.next() as usize, stops)
+                .with_context(|| entry.clone())?;
             expected.ensure_same(&run.observed, &format!("{entry}, moved"))?;
             seen.captures += u64::from(run.captures);
         }

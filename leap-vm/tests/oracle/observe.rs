@@ -38,7 +38,10 @@ impl Observed {
             left.globals
         );
         for (index, (memory, other)) in left.memories.iter().zip(&other.memories).enumerate() {
-            let first = memory.iter().zip(other).position(|(byte, other)| byte != other);
+            let first = memory
+                .iter()
+                .zip(other)
+                .position(|(byte, other)| byte != other);
             ensure!(
                 memory.len() == other.len() && first.is_none(),
                 "{how}: memory {index} of {} instead of {} bytes differs at {first:?}",

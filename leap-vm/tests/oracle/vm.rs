@@ -54,11 +54,7 @@ pub(crate) struct Run {
 impl Program {
     /// Runs, stopping at the checks whose distances `stops` gives, one after the other; at each
     /// stop the process moves to the next back end.
-    pub(crate) fn run(
-        &self,
-        first: usize,
-        stops: impl IntoIterator<Item = u32>,
-    ) -> Result<Run> {
+    pub(crate) fn run(&self, first: usize, stops: impl IntoIterator<Item = u32>) -> Result<Run> {
         const NEVER: u32 = u32::MAX;
         let mut at = first % self.modules.len();
         let mut stops = stops.into_iter();
@@ -133,7 +129,9 @@ fn relocate(process: &mut Process<NoSystem>, module: &Module) -> Result<Process<
 
 fn exported_memories(process: &mut Process<NoSystem>) -> Result<Vec<Vec<u8>>> {
     let exports = process.exports();
-    let names = exports.into_iter().filter(|name| !name.starts_with("leap:"));
+    let names = exports
+        .into_iter()
+        .filter(|name| !name.starts_with("leap:"));
     Ok(names
         .filter_map(|name| process.exported_memory(&name).map(<[u8]>::to_vec))
         .collect())
@@ -141,7 +139,9 @@ fn exported_memories(process: &mut Process<NoSystem>) -> Result<Vec<Vec<u8>>> {
 
 fn exported_globals(process: &mut Process<NoSystem>) -> Vec<(String, Value)> {
     let exports = process.exports();
-    let names = exports.into_iter().filter(|name| !name.starts_with("leap:"));
+    let names = exports
+        .into_iter()
+        .filter(|name| !name.starts_with("leap:"));
     names
         .filter_map(|name| {
             let value = process.exported_global(&name)?;
