@@ -125,6 +125,10 @@ fn flags(size: Size) -> &'static [&'static str] {
     }
 }
 
+pub(crate) fn ready() -> Result<(), BuildError> {
+    Clang::find("in C").map(drop)
+}
+
 pub(crate) fn build_wasm(program: &Program, size: Size) -> Result<Vec<u8>, BuildError> {
     let clang = Clang::find(program.name)?;
     let flags = flags(size);

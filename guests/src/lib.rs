@@ -89,6 +89,18 @@ pub enum BuildError {
     },
 }
 
+/// Whether programs of this kind can be compiled here.
+///
+/// # Errors
+///
+/// [`BuildError::Missing`], with what to install.
+pub fn ready(kind: Kind) -> Result<(), BuildError> {
+    match kind {
+        Kind::C | Kind::Sqlite => clang::ready(),
+        Kind::Rust => rust::ready(),
+    }
+}
+
 /// Compiles the program of this name, or finds it compiled.
 ///
 /// The first time, a program in C takes a second, those in Rust half a minute together, SQLite half a minute.

@@ -60,6 +60,10 @@ impl Toolchain {
     }
 }
 
+pub(crate) fn ready() -> Result<(), BuildError> {
+    Toolchain::find("in Rust").map(drop)
+}
+
 pub(crate) fn build_wasm(program: &Program) -> Result<Vec<u8>, BuildError> {
     let toolchain = Toolchain::find(program.name)?;
     let package = program.source();

@@ -17,10 +17,12 @@ Install what checks and tests need; quick when all is there.
   rustfmt, clippy             with rustup
   cargo-nextest, cargo-deny   from source, minutes each the first time
   moto, azurite               an S3 and an Azure Blob server for leap-store's tests
+  clang, lld, wasi-libc       compile guests in C, for tests and benchmarks of processes
+  Rust's wasm32-wasip1        compiles guests in Rust, for benchmarks alone: may stay missing
 
-All but the first line goes to target/tools; delete that folder to undo. Python 3 with venv, and
-npm, are installed with apt-get when they are missing and the user is root; otherwise one line
-says what to install. Never asks a question.";
+Tools and servers go to target/tools; delete that folder to undo. Python 3 with venv, npm, and
+the compiler for C are installed with apt-get when they are missing and the user is root;
+otherwise one line says what to install. Never asks a question.";
 
 /// Leaves out nextest's own downloader with its HTTP and TLS stack.
 const WITHOUT_SELF_UPDATE: &str = "--no-default-features --features default-no-update";
@@ -39,7 +41,12 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
         ensure_subcommand(workspace, "deny", "")
     })?;
     steps.run("setup: moto", || ensure_moto(workspace))?;
-    steps.run("setup: azurite", || ensure_azurite(workspace))
+    steps.run("setup: azurite", || ensure_azurite(workspace))?;
+    steps.run("setup: clang for guests", || ensure_clang(workspace))?;
+    steps.run("setup: Rust for guests", || {
+        ensure_rust_for_guests(workspace);
+        Ok(())
+    })
 }
 
 fn ensure_component(workspace: &Workspace, component: &str, subcommand: &str) -> Result<()> {
@@ -139,7 +146,30 @@ fn ensure_azurite(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// Installs a package of Debian's, or says in one line what to install.
+/// The compiler, its linker, its run-time library for WebAssembly, and a C library.
+const CLANG: &str = "clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc";
+
+fn ensure_clang(workspace: &Workspace) -> Result<()> {
+    if guests::ready(guests::Kind::C).is_ok() {
+        return Ok(());
+    }
+    ensure_system_package(workspace, CLANG)?;
+    Ok(guests::ready(guests::Kind::C)?)
+}
+
+/// Says what is missing when it cannot be had: nothing but benchmarks needs it.
+fn ensure_rust_for_guests(workspace: &Workspace) {
+    if guests::ready(guests::Kind::Rust).is_ok()
+        || workspace.succeeds("rustup target add wasm32-wasip1")
+    {
+        return;
+    }
+    if let Err(error) = guests::ready(guests::Kind::Rust) {
+        eprintln!("  benchmarks will lack guests in Rust: {error}");
+    }
+}
+
+/// Installs packages of Debian's, or says in one line what to install.
 fn ensure_system_package(workspace: &Workspace, package: &str) -> Result<()> {
     let is_root = workspace.read("id -u").is_ok_and(|id| id.trim() == "0");
     if !is_root || !workspace.succeeds("apt-get --version") {
@@ -151,7 +181,7 @@ fn ensure_system_package(workspace: &Workspace, package: &str) -> Result<()> {
     let mut install = workspace.command("apt-get install -q -y --no-install-recommends");
     workspace::run(
         install
-            .arg(package)
+            .args(package.split(' '))
             .env("DEBIAN_FRONTEND", "noninteractive"),
     )
 }
