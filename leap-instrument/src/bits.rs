@@ -8,6 +8,12 @@ impl Bits {
         Self(vec![0; size.div_ceil(64)].into())
     }
 
+    pub(crate) fn all(size: usize) -> Self {
+        let mut bits = Self::none(size);
+        (0..size as u32).for_each(|number| bits.insert(number));
+        bits
+    }
+
     pub(crate) fn insert(&mut self, number: u32) {
         self.0[number as usize / 64] |= 1 << (number % 64);
     }

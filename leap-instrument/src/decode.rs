@@ -12,6 +12,9 @@ use crate::types::ValType;
 /// otherwise take a million million.
 const MAX_LISTED_OPERANDS: usize = 1 << 24;
 
+/// Bound on frames times locals (in words of 64): what the analysis of liveness may have to keep.
+const MAX_LIVENESS_WORDS: usize = 1 << 25;
+
 /// Decodes the body of the defined function `function`.
 pub(crate) fn decode(module: &Module, function: u32) -> Result<Body, Error> {
     let defined = (function - module.imported.functions) as usize;
@@ -53,7 +56,15 @@ pub(crate) fn decode(module: &Module, function: u32) -> Result<Body, Error> {
         decoder.step(&operator, at, reader.original_position())?;
     }
     reader.finish()?;
-    Ok(decoder.body)
+    let body = decoder.body;
+    if body.frames.len() * body.locals.len().div_ceil(64) > MAX_LIVENESS_WORDS {
+        return Err(Error::TooLarge {
+            what: "the number of blocks times the number of locals of one function",
+            limit: MAX_LIVENESS_WORDS * 64,
+            offset: source.range().start,
+        });
+    }
+    Ok(body)
 }
 
 struct Decoder<'m> {

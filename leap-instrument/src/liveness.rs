@@ -3,10 +3,13 @@
 //! Exactness pays twice: a dead local that reached a cold path would have its life stretched
 //! over the hot one, and would be saved for nothing. The walk goes backward over the flat body,
 //! again and again until the loops' heads stand still: twice, or once more per level of nesting
-//! in the worst case.
+//! in the worst case. Code that asks for more than [`MAX_PASSES`] was made to ask for it, and gets
+//! the safe answer that all locals are live at its loops' heads.
 
 use crate::bits::Bits;
 use crate::body::{Body, FrameId, FrameKind, Op};
+
+const MAX_PASSES: usize = 64;
 
 /// Calls `visit(place, live)` for every place of [`Body::code`] at which `wanted` holds, with
 /// the locals that must be restored when a frame is entered there again: after a call, at the
@@ -17,7 +20,9 @@ pub(crate) fn visit_live(
     mut visit: impl FnMut(usize, &Bits),
 ) {
     let mut walk = Walk::new(body);
-    while walk.pass(&wanted, &mut |_, _| {}) {}
+    if !(0..MAX_PASSES).any(|_| !walk.pass(&wanted, &mut |_, _| {})) {
+        walk.give_up();
+    }
     walk.pass(&wanted, &mut visit);
 }
 
@@ -28,6 +33,7 @@ struct Walk<'b> {
     at_end: Vec<Option<Bits>>,
     /// By frame: what is live at the head of a loop, as far as is known yet.
     at_head: Vec<Option<Bits>>,
+    heads_are_final: bool,
     /// Of the `if`s with an `else` around the place of the walk: live at the start of the `else`.
     else_starts: Vec<Bits>,
     /// What a throw may need, innermost `try_table` last: all clauses around the place.
@@ -41,8 +47,16 @@ impl<'b> Walk<'b> {
             live: Bits::none(body.locals.len()),
             at_end: vec![None; body.frames.len()],
             at_head: vec![None; body.frames.len()],
+            heads_are_final: false,
             else_starts: Vec::new(),
             handlers: Vec::new(),
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.heads_are_final = true;
+        for head in self.at_head.iter_mut().flatten() {
+            *head = Bits::all(self.body.locals.len());
         }
     }
 
@@ -142,6 +156,10 @@ impl<'b> Walk<'b> {
             }
             FrameKind::Loop => {
                 let head = &mut self.at_head[frame as usize];
+                if let (true, Some(head)) = (self.heads_are_final, &head) {
+                    self.live.copy_from(head);
+                    return false;
+                }
                 let changed = head.as_ref() != Some(&self.live);
                 *head = Some(self.live.clone());
                 changed
