@@ -20,7 +20,7 @@
 //! ```text
 //!      0  function   u32
 //!      4  stop       u32
-//!      8  flag       u32   FLAG as the activation found it: 1 after the call, 2 in it
+//!      8  kind       u32   1 after the call, 2 in it; for continuations, written by the host
 //!     16  values           results of the callee, live locals, operands; in this order, packed:
 //!                          i32 f32 4 bytes, i64 f64 8, v128 16, a reference 4 (its place in the
 //!                          table of its type)
@@ -77,14 +77,24 @@ pub mod flag {
     pub const UNWINDING: u32 = 2;
 }
 
+/// Values of the word at [`record::KIND`].
+pub mod kind {
+    /// At a poll, or after a call whose results are in the record.
+    pub const AFTER: u32 = 1;
+    /// In a call whose results come from the next record.
+    pub const IN_CALL: u32 = 2;
+}
+
 /// Byte offsets in a frame record.
 pub mod record {
     /// Index of the function.
     pub const FUNCTION: u32 = 0;
     /// Number of the stop.
     pub const STOP: u32 = 4;
-    /// The flag that the activation found.
-    pub const FLAG: u32 = 8;
+    /// Where at the stop the activation stands: a value of [`kind`](super::kind). The host knows it
+    /// without being told: all but the innermost are in a call, and that one is if it has called a
+    /// host function that was interrupted.
+    pub const KIND: u32 = 8;
     /// The first value.
     pub const VALUES: u32 = 16;
 }

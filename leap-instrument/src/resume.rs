@@ -28,7 +28,7 @@
 //! Everything is emitted with the checks and polls of the original, under the same names: what
 //! was captured in a continuation cannot be told from what was captured in the original.
 
-use crate::abi::{control, flag, record, record_bytes, value_bytes};
+use crate::abi::{control, kind, record, record_bytes, value_bytes};
 use crate::body::{FUNCTION, FrameId, FrameKind, Op};
 use crate::emit::Emitter;
 use crate::plan::StopPlace;
@@ -43,6 +43,7 @@ impl Emitter<'_> {
         let at = &plan.stops[stop as usize];
         let path = body.path(at.frame);
 
+        self.begin();
         let record = self.locals.take(ValType::I32);
         let mut offset = self.restore_locals(stop, record);
         let mut labels = Vec::with_capacity(path.len());
@@ -169,14 +170,14 @@ impl Emitter<'_> {
         let block = self.target.types.block(&at.operands, &after);
         let resume = self.target.types.index(&[], &at.results);
         let table = self.target.resume_table();
-        let at_kind = self.record_argument(record::FLAG);
+        let at_kind = self.record_argument(record::KIND);
         let resumed = self.control(control::RESUMED);
         let next = self.locals.take(ValType::I32);
 
         self.sink()
             .local_get(record)
             .i32_load(at_kind)
-            .i32_const(flag::REQUESTED as i32)
+            .i32_const(kind::AFTER as i32)
             .i32_eq()
             .if_(block);
         self.anonymous_label();

@@ -315,7 +315,7 @@ impl<S: System> Process<S> {
             let control = self.control.data(&self.store);
             self.position = Position::Stopped(Stopped {
                 stage,
-                records: records::read(control, self.module.stop_map())?,
+                records: records::read(control, self.module.stop_map(), host.is_some())?,
                 host,
             });
             return Ok(Some(Outcome::Stopped));

@@ -1,6 +1,6 @@
 //! Frame records in the control memory: the guest's writing and reading, seen from the host.
 
-use leap_instrument::abi::{control, flag, record, value_bytes};
+use leap_instrument::abi::{control, kind, record, value_bytes};
 use leap_instrument::{Stop, StopMap, ValType};
 
 use crate::error::VmError;
@@ -37,7 +37,11 @@ pub(crate) fn set_word(memory: &mut [u8], address: u32, word: u32) {
 }
 
 /// Reads what an unwinding guest has written; gives the records outermost first.
-pub(crate) fn read(memory: &[u8], stops: &StopMap) -> Result<Vec<RawRecord>, VmError> {
+pub(crate) fn read(
+    memory: &[u8],
+    stops: &StopMap,
+    has_host_frame: bool,
+) -> Result<Vec<RawRecord>, VmError> {
     let end = word(memory, control::SAVE);
     let mut records = Vec::new();
     let mut at = control::AREA;
@@ -47,10 +51,11 @@ pub(crate) fn read(memory: &[u8], stops: &StopMap) -> Result<Vec<RawRecord>, VmE
         let layout = stops
             .stop(function, stop)
             .ok_or_else(|| misfit("a frame record at an unknown stop"))?;
-        let kind = if word(memory, at + record::FLAG) == flag::UNWINDING {
-            StopKind::InCall
-        } else {
+        // The innermost comes first.
+        let kind = if records.is_empty() && !has_host_frame {
             StopKind::After
+        } else {
+            StopKind::InCall
         };
         let values = layout.layout().map(|(offset, ty)| RawValue {
             ty,
@@ -91,10 +96,10 @@ pub(crate) fn write<'r>(
         set_word(memory, at + record::FUNCTION, record.function);
         set_word(memory, at + record::STOP, record.stop);
         let kind = match record.kind {
-            StopKind::After => flag::REQUESTED,
-            StopKind::InCall => flag::UNWINDING,
+            StopKind::After => kind::AFTER,
+            StopKind::InCall => kind::IN_CALL,
         };
-        set_word(memory, at + record::FLAG, kind);
+        set_word(memory, at + record::KIND, kind);
         for ((offset, ty), value) in layout.layout().zip(&record.values) {
             let length = value_bytes(ty) as usize;
             let start = (at + offset) as usize;
