@@ -9,7 +9,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -60,9 +60,34 @@ pub(crate) struct Written {
     pub(crate) pause_us: u64,
 }
 
-/// The socket of this process; dropping it removes it.
+/// The socket of this process; dropping it removes it, once all requests are answered.
 pub(crate) struct ControlSocket {
     path: PathBuf,
+    pending: Arc<Pending>,
+}
+
+/// How many requests were read and not answered yet.
+#[derive(Default)]
+struct Pending {
+    requests: Mutex<usize>,
+    fewer: Condvar,
+}
+
+impl Pending {
+    fn change(&self, change: impl FnOnce(&mut usize)) {
+        change(&mut self.requests.lock().unwrap_or_else(PoisonError::into_inner));
+        self.fewer.notify_all();
+    }
+
+    fn wait_for_none(&self) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        while *requests > 0 {
+            requests = self
+                .fewer
+                .wait(requests)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
 }
 
 impl ControlSocket {
@@ -77,17 +102,23 @@ impl ControlSocket {
         let listener = UnixListener::bind(&path)
             .with_context(|| format!("cannot listen at {}", path.display()))?;
         let answer = Arc::new(answer);
+        let pending = Arc::new(Pending::default());
+        let socket = Self {
+            path,
+            pending: Arc::clone(&pending),
+        };
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let answer = Arc::clone(&answer);
+                let pending = Arc::clone(&pending);
                 thread::spawn(move || {
-                    if let Err(error) = serve(connection, answer.as_ref()) {
+                    if let Err(error) = serve(&connection, &pending, answer.as_ref()) {
                         tracing::warn!("a control connection failed: {error:#}");
                     }
                 });
             }
         });
-        Ok(Self { path })
+        Ok(socket)
     }
 }
 
@@ -95,13 +126,34 @@ impl Drop for ControlSocket {
     fn drop(&mut self) {
         // If it is gone already, all is well.
         let _ = fs::remove_file(&self.path);
+        // Whoever has asked shall hear what came of it before this process ends.
+        self.pending.wait_for_none();
     }
 }
 
-fn serve(connection: UnixStream, answer: &dyn Fn(Request) -> Answer) -> Result<()> {
+fn serve(
+    connection: &UnixStream,
+    pending: &Pending,
+    answer: &dyn Fn(Request) -> Answer,
+) -> Result<()> {
     let mut line = String::new();
-    BufReader::new(&connection).read_line(&mut line)?;
-    let answer = match serde_json::from_str(&line) {
+    BufReader::new(connection).read_line(&mut line)?;
+    if line.is_empty() {
+        // Somebody only wanted to know whether we are here.
+        return Ok(());
+    }
+    pending.change(|requests| *requests += 1);
+    let answered = respond(connection, &line, answer);
+    pending.change(|requests| *requests -= 1);
+    answered
+}
+
+fn respond(
+    mut connection: &UnixStream,
+    line: &str,
+    answer: &dyn Fn(Request) -> Answer,
+) -> Result<()> {
+    let answer = match serde_json::from_str(line) {
         Ok(request) => answer(request),
         Err(error) => Answer::Refused {
             error: format!("the request cannot be understood: {error}"),
@@ -109,8 +161,7 @@ fn serve(connection: UnixStream, answer: &dyn Fn(Request) -> Answer) -> Result<(
     };
     let mut line = serde_json::to_string(&answer)?;
     line.push('\n');
-    (&connection).write_all(line.as_bytes())?;
-    Ok(())
+    Ok(connection.write_all(line.as_bytes())?)
 }
 
 /// Asks the program with that process id, and waits for what comes of it.

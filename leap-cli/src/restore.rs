@@ -5,19 +5,19 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use leap_vm::Program;
 use leap_vm::image::Chain;
-use leap_vm::wasi::Outside;
+use leap_vm::wasi::{HostWrites, Outside};
+use leap_vm::{Directories, Program, ProgramError, Surroundings};
 
 use crate::album;
 use crate::process::{self, Execution, Periodic};
+use crate::run;
 use crate::runner::Runner;
 
 /// Goes on with a program from a checkpoint.
 ///
 /// It does not matter where the checkpoint was written: another machine, another processor, another
-/// back end. Directories that the program was given (`leap run --dir`) must be there under the same
-/// path. Given a directory of periodic checkpoints, it takes the newest that is whole.
+/// back end. Directories that the program was given (`leap run --dir`) must be granted again. Given a directory of periodic checkpoints, it takes the newest that is whole.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -29,6 +29,15 @@ pub(crate) struct Restore {
     execution: Execution,
     #[command(flatten)]
     periodic: Periodic,
+    /// Grant the program a directory that it had, here under another path or the same
+    #[arg(long = "dir", value_name = "HOST[::GUEST]")]
+    overlays: Vec<String>,
+    /// The same for one that it writes to directly
+    #[arg(long = "dir-direct", value_name = "HOST[::GUEST]")]
+    direct: Vec<String>,
+    /// Grant the program all directories that it had: for checkpoints that you trust
+    #[arg(long, conflicts_with_all = ["overlays", "direct"])]
+    same_dirs: bool,
     /// The program, if the checkpoint does not hold it
     #[arg(long, value_name = "PROGRAM")]
     module: Option<PathBuf>,
@@ -47,11 +56,41 @@ impl Restore {
         let module = module_of(&chain, self.module.as_deref()).with_context(cannot)?;
         let engine = self.execution.engine()?;
         let compiled = process::compile(&engine, &module, "the program")?;
-        let verify = !self.no_verify;
-        let program = Program::restore(&engine, &compiled, &chain, Outside::standard(), verify)
+        let surroundings = Surroundings {
+            outside: Outside::standard(),
+            directories: self.directories()?,
+            verify: !self.no_verify,
+        };
+        let program = Program::restore(&engine, &compiled, &chain, surroundings)
+            .map_err(hinted)
             .with_context(cannot)?;
         Runner::new(engine, program, module, &self.periodic)?.run()
     }
+}
+
+impl Restore {
+    fn directories(&self) -> Result<Directories> {
+        if self.same_dirs {
+            return Ok(Directories::AsBefore);
+        }
+        let mounts = run::mounts(&self.overlays, &self.direct)?;
+        Ok(Directories::Granted(mounts))
+    }
+}
+
+/// Says what to do about what a person can do something about.
+fn hinted(error: ProgramError) -> anyhow::Error {
+    let hint = match &error {
+        ProgramError::NotGranted { name, writes, .. } => {
+            let option = match writes {
+                HostWrites::Overlay => "--dir",
+                HostWrites::Direct => "--dir-direct",
+            };
+            format!("grant it with {option} HOST::{name}, or all as they were with --same-dirs")
+        }
+        _ => return error.into(),
+    };
+    anyhow::anyhow!("{error}; {hint}")
 }
 
 /// Opens a checkpoint, or the newest of a directory; with its own path.

@@ -70,18 +70,7 @@ impl Run {
     fn options(&self) -> Result<WasiOptions> {
         let name = self.program.display().to_string();
         let arguments = std::iter::once(name).chain(self.arguments.clone());
-        let overlays = self
-            .directories
-            .iter()
-            .map(|text| (text, HostWrites::Overlay));
-        let direct = self
-            .direct_directories
-            .iter()
-            .map(|text| (text, HostWrites::Direct));
-        let directories = overlays
-            .chain(direct)
-            .map(|(text, writes)| mount(text, writes));
-        let directories: Vec<HostMount> = directories.collect::<Result<_>>()?;
+        let directories = mounts(&self.directories, &self.direct_directories)?;
         // Without any directory, one to write to that goes along with the program.
         let memory_directories = match directories.is_empty() {
             true => vec!["/".to_owned()],
@@ -101,6 +90,13 @@ impl Run {
             random_seed: self.random_seed,
         })
     }
+}
+
+/// The directories that options name.
+pub(crate) fn mounts(overlays: &[String], direct: &[String]) -> Result<Vec<HostMount>> {
+    let overlays = overlays.iter().map(|text| mount(text, HostWrites::Overlay));
+    let direct = direct.iter().map(|text| mount(text, HostWrites::Direct));
+    overlays.chain(direct).collect()
 }
 
 fn mount(text: &str, writes: HostWrites) -> Result<HostMount> {

@@ -40,6 +40,7 @@ pub(crate) struct Runner {
     program: Program,
     module: Vec<u8>,
     album: Option<Album>,
+    /// Dropped before the control socket, which waits for those who get no answer any more.
     orders: Receiver<Order>,
     _control: ControlSocket,
     /// Ends the ticking with the runner.

@@ -217,7 +217,9 @@ fn config(options: &EngineOptions) -> wasmtime::Result<Config> {
         .wasm_branch_hinting(true)
         // Pages are mapped by Leap; a copy-on-write image of the data segments would hide them.
         .memory_init_cow(false)
-        .max_wasm_stack(options.stack_bytes);
+        .max_wasm_stack(options.stack_bytes)
+        // Not used, but the engine wants it to be no smaller.
+        .async_stack_size(options.stack_bytes);
     match options.back_end {
         BackEnd::Optimised => config.cranelift_opt_level(OptLevel::Speed),
         BackEnd::Quick => config

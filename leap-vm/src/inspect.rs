@@ -312,7 +312,18 @@ impl<'a> Lines<'a> {
         addr2line::Context::from_dwarf(dwarf).ok().map(Self)
     }
 
+    /// The lines of the instruction at `address`. One that the compiler made up, such as the head
+    /// of a loop, has none: then those of the next that has.
     fn at(&self, address: u64) -> Vec<SourceLine> {
+        const NEAR_BYTES: u64 = 32;
+        let has_line = |lines: &Vec<SourceLine>| lines.iter().any(|line| line.line.is_some());
+        (address..address.saturating_add(NEAR_BYTES))
+            .map(|near| self.exactly_at(near))
+            .find(has_line)
+            .unwrap_or_else(|| self.exactly_at(address))
+    }
+
+    fn exactly_at(&self, address: u64) -> Vec<SourceLine> {
         let mut lines = Vec::new();
         let Ok(mut frames) = self.0.find_frames(address).skip_all_loads() else {
             return lines;

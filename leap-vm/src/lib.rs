@@ -21,7 +21,9 @@ pub use control::CaptureHandle;
 pub use engine::{BackEnd, Engine, EngineOptions, Module};
 pub use error::VmError;
 pub use process::{Outcome, Process};
-pub use program::{Capture, Pages, Program, ProgramEngine, ProgramError};
+pub use program::{
+    Capture, Directories, Pages, Program, ProgramEngine, ProgramError, Surroundings,
+};
 pub use state::{
     Captured, Entry, Exception, FrameRecord, HostFrame, MemoryShape, Reference, Stage, StopKind,
     TableState, Value,

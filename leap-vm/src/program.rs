@@ -6,6 +6,7 @@
 //!
 //! Invariant: between two captures that were kept, every page that changed is in the second one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use leap_memory::{Delta, MemoryError, PageSet, Tracking};
@@ -17,7 +18,7 @@ use crate::image::{Base, Chain, Contents, ImageError, MemoryPages};
 use crate::memory::{Memories, SharedMemory};
 use crate::process::{Outcome, Process};
 use crate::state::{Captured, Entry};
-use crate::wasi::{Outside, Wasi, WasiError, WasiState};
+use crate::wasi::{HostMount, HostWrites, Outside, Wasi, WasiError, WasiState};
 
 /// The export that a WASI command is entered by.
 const COMMAND_ENTRY: &str = "_start";
@@ -38,6 +39,20 @@ pub enum ProgramError {
     /// Its pages.
     #[error(transparent)]
     Pages(#[from] MemoryError),
+    /// The program has a directory of the host that it was not granted here.
+    #[error(
+        "the program wants the directory {}, which it knows as {name}{}",
+        path.display(),
+        match writes { HostWrites::Overlay => "", HostWrites::Direct => " and writes to directly" },
+    )]
+    NotGranted {
+        /// The host's directory, where the program had it last.
+        path: PathBuf,
+        /// Its name for the guest.
+        name: String,
+        /// What happens when the guest writes.
+        writes: HostWrites,
+    },
     /// A part of the process's state is not what it should be, though the image is whole.
     #[error("the {what} of the image cannot be understood")]
     Malformed {
@@ -91,6 +106,27 @@ pub struct Program {
     memories: Arc<Memories>,
 }
 
+/// What a program that goes on finds around it.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// Streams and clocks.
+    pub outside: Outside,
+    /// The directories of the host that it may have.
+    pub directories: Directories,
+    /// Whether pages that can be mapped from the image are checked for damage first; all others
+    /// always are.
+    pub verify: bool,
+}
+
+/// Which directories of the host a restored program may have.
+#[derive(Clone, Debug)]
+pub enum Directories {
+    /// Those that it had, under the same paths: for images that one has written oneself.
+    AsBefore,
+    /// No others than these, each found by the guest's name for it.
+    Granted(Vec<HostMount>),
+}
+
 /// Which pages a capture takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pages {
@@ -132,8 +168,7 @@ impl Program {
     }
 
     /// A program that goes on where the newest image of `chain` has it. `module` is that of the
-    /// image. Pages that can be mapped from the image are checked for damage first if `verify`
-    /// says so; all others always are.
+    /// image.
     ///
     /// # Errors
     ///
@@ -142,16 +177,21 @@ impl Program {
         engine: &ProgramEngine,
         module: &Module,
         chain: &Chain,
-        outside: Outside,
-        verify: bool,
+        surroundings: Surroundings,
     ) -> Result<Self, ProgramError> {
         let image = chain.newest();
         image.check_stops(module.stop_map())?;
-        let state: WasiState =
+        let mut state: WasiState =
             postcard::from_bytes(&image.system()?).map_err(|_| ProgramError::Malformed {
                 what: "system state",
             })?;
-        let wasi = Wasi::new(state, outside)?;
+        if let Directories::Granted(granted) = &surroundings.directories {
+            let moved = state.move_host_directories(granted);
+            moved.map_err(
+                |HostMount { name, path, writes }| ProgramError::NotGranted { path, name, writes },
+            )?;
+        }
+        let wasi = Wasi::new(state, surroundings.outside)?;
         let mut program = Self {
             process: Process::rebuild(module, wasi, image.captured())?,
             memories: engine.memories.clone(),
@@ -159,7 +199,7 @@ impl Program {
         for index in 0..image.captured().memories.len() {
             let memory = program.pages_of(index);
             let mut memory = memory.lock();
-            chain.map_into(index, &mut memory, verify)?;
+            chain.map_into(index, &mut memory, surroundings.verify)?;
             // What was copied is the image's, and no change.
             memory.seal()?;
         }

@@ -28,9 +28,9 @@ pub enum ImageError {
     #[error("the image has format {found}, this program knows up to {known}: use a newer one")]
     NewerFormat {
         /// The image's format.
-        found: u16,
+        found: u32,
         /// The newest that is known.
-        known: u16,
+        known: u32,
     },
     /// To read the image takes something that this program cannot do.
     #[error("the image needs `{feature}`, which this program does not have")]

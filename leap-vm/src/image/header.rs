@@ -1,12 +1,11 @@
 //! The first page of an image: what it is, what reading it takes, and where everything lies.
 //!
 //! ```text
-//!    0   8  magic "LEAPimg\n"
-//!    8   2  format
-//!   10   2  zero
-//!   12   4  length of the body
-//!   16   …  body
-//!    …   4  CRC-32C of everything before
+//!    0   8  magic "leapimag"
+//!    8   4  format, little-endian
+//!   12   4  CRC-32C of all else in this page, little-endian
+//!   16   4  length of the body
+//!   20   …  body
 //!    …      zeros up to 4096
 //!
 //! body      kind:u8 base compression:u8 module[32] stops[32] features sections
@@ -15,8 +14,8 @@
 //! sections  6 × (offset:u64 stored:u64 length:u64 crc:u32), in the order of `Section`
 //! ```
 //!
-//! The place of the format number and of the magic will never change. The id of an image is the
-//! SHA-256 of its header up to the checksum: the header has the checksums of all else.
+//! The first 16 bytes are as in everything that Leap keeps. The id of an image is the SHA-256 of this
+//! page, which has the checksums of all else.
 
 use leap_instrument::ModuleHash;
 use sha2::{Digest as _, Sha256};
@@ -25,12 +24,13 @@ use super::error::ImageError;
 use super::wire::{Decoder, Encoder};
 use super::{Compression, ImageId};
 
-pub(super) const MAGIC: &[u8; 8] = b"LEAPimg\n";
+pub(super) const MAGIC: &[u8; 8] = b"leapimag";
 /// The newest format, which is what is written.
-pub(super) const FORMAT: u16 = 1;
+pub(super) const FORMAT: u32 = 1;
 /// Bytes of the header with its zeros: the pages behind it are aligned.
 pub(super) const HEADER_BYTES: usize = 4096;
-const PREFIX_BYTES: usize = 16;
+/// What is before the body.
+const PREFIX_BYTES: usize = 20;
 
 /// What a reader must be able to do. An image names what it takes, so that a reader that cannot
 /// do it says so.
@@ -140,14 +140,15 @@ impl Header {
         let body = body.finish();
         let mut page = Vec::with_capacity(HEADER_BYTES);
         page.extend_from_slice(MAGIC);
-        page.extend_from_slice(&FORMAT.to_be_bytes());
-        page.extend_from_slice(&[0, 0]);
+        page.extend_from_slice(&FORMAT.to_le_bytes());
+        page.extend_from_slice(&[0; 4]);
         page.extend_from_slice(&(body.len() as u32).to_be_bytes());
         page.extend_from_slice(&body);
-        let id = ImageId(Sha256::digest(&page).into());
-        page.extend_from_slice(&crc32c::crc32c(&page).to_be_bytes());
         assert!(page.len() <= HEADER_BYTES, "a header of more than a page");
         page.resize(HEADER_BYTES, 0);
+        let crc = checksum(&page);
+        page[12..16].copy_from_slice(&crc.to_le_bytes());
+        let id = ImageId(Sha256::digest(&page).into());
         (page, id)
     }
 
@@ -158,28 +159,21 @@ impl Header {
             return Err(ImageError::NotAnImage);
         }
         let page = page.get(..HEADER_BYTES).ok_or(DAMAGED)?;
-        let format = u16::from_be_bytes([page[8], page[9]]);
+        let word = |at: usize| page[at..at + 4].try_into().expect("four bytes");
+        let format = u32::from_le_bytes(word(8));
         if format > FORMAT {
             return Err(ImageError::NewerFormat {
                 found: format,
                 known: FORMAT,
             });
         }
-        let body_len = u32::from_be_bytes(page[12..16].try_into().expect("four bytes"));
-        let body_end = PREFIX_BYTES.saturating_add(body_len as usize);
-        let crc = page
-            .get(body_end..body_end.saturating_add(4))
-            .ok_or(DAMAGED)?;
-        let is_intact = crc == crc32c::crc32c(&page[..body_end]).to_be_bytes()
-            && page[body_end + 4..].iter().all(|&byte| byte == 0)
-            && page[10..12] == [0, 0]
-            && format != 0;
-        if !is_intact {
+        if format == 0 || checksum(page) != u32::from_le_bytes(word(12)) {
             return Err(DAMAGED);
         }
-        let header = Self::decode_body(&page[PREFIX_BYTES..body_end])?;
-        let id = ImageId(Sha256::digest(&page[..body_end]).into());
-        Ok((header, id))
+        let body_end = PREFIX_BYTES.saturating_add(u32::from_be_bytes(word(16)) as usize);
+        let body = page.get(PREFIX_BYTES..body_end).ok_or(DAMAGED)?;
+        let header = Self::decode_body(body)?;
+        Ok((header, ImageId(Sha256::digest(page).into())))
     }
 
     fn decode_body(body: &[u8]) -> Result<Self, ImageError> {
@@ -247,4 +241,9 @@ impl Header {
             false => Err(ImageError::Damaged { what: "end" }),
         }
     }
+}
+
+/// Of a header's page but for the checksum itself.
+fn checksum(page: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&page[..12]), &page[16..])
 }

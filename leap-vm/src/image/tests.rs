@@ -246,7 +246,7 @@ fn every_flipped_bit_is_noticed() -> Result<()> {
                 flipped[at] ^= 1 << bit;
                 match read_all(&flipped) {
                     Err(ImageError::NotAnImage) => assert!(at < 8),
-                    Err(ImageError::NewerFormat { .. }) => assert!((8..10).contains(&at)),
+                    Err(ImageError::NewerFormat { .. }) => assert!((8..12).contains(&at)),
                     Err(ImageError::Damaged { .. }) => {}
                     other => panic!("byte {at}, bit {bit}: {other:?}"),
                 }
@@ -293,7 +293,7 @@ fn what_is_newer_says_so() -> Result<()> {
         refusal.to_string(),
         "the image needs `teleport`, which this program does not have"
     );
-    bytes[8..10].copy_from_slice(&7_u16.to_be_bytes());
+    bytes[8..12].copy_from_slice(&7_u32.to_le_bytes());
     let refusal = read_all(&bytes).expect_err("there is no such format");
     assert_eq!(
         refusal.to_string(),
@@ -406,13 +406,12 @@ fn fuzz_decoders() {
         let _ = decode_blocks(bytes, bytes.len() as u64 * 7, 4096);
         let mut page = vec![0; 4096];
         page[..8].copy_from_slice(MAGIC);
-        page[9] = 1;
+        page[8] = 1;
         let body = &bytes[..bytes.len().min(2000)];
-        page[12..16].copy_from_slice(&(body.len() as u32).to_be_bytes());
-        page[16..16 + body.len()].copy_from_slice(body);
-        let end = 16 + body.len();
-        let crc = crc32c::crc32c(&page[..end]);
-        page[end..end + 4].copy_from_slice(&crc.to_be_bytes());
+        page[16..20].copy_from_slice(&(body.len() as u32).to_be_bytes());
+        page[20..20 + body.len()].copy_from_slice(body);
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&page[..12]), &page[16..]);
+        page[12..16].copy_from_slice(&crc.to_le_bytes());
         if let Ok((header, id)) = Header::decode(&page) {
             // Whatever is taken is what would be written.
             assert_eq!(header.encode(), (page, id));

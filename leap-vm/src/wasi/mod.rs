@@ -154,23 +154,35 @@ pub struct Wasi {
 
 impl Wasi {
     /// Goes on from `state`.
-    pub fn new(mut state: WasiState, outside: Outside) -> Result<Self, WasiError> {
+    pub fn new(state: WasiState, outside: Outside) -> Result<Self, WasiError> {
+        let mut wasi = Self {
+            state: WasiState::new(&WasiOptions::default()),
+            files: Files::default(),
+            outside,
+            clock_base_ns: 0,
+            waker: Waker::noop().clone(),
+            has_waker: false,
+        };
+        wasi.set_state(state)?;
+        Ok(wasi)
+    }
+
+    /// Goes back to an earlier state, or on to another; the outside stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// All of them; then nothing has changed.
+    pub fn set_state(&mut self, mut state: WasiState) -> Result<(), WasiError> {
         if !state.make_sound() {
             return Err(WasiError::Unsound);
         }
         let tree = std::mem::take(&mut state.tree);
-        let files = Files::open(tree)
+        self.files = Files::open(tree)
             .map_err(|(path, source)| WasiError::HostDirectory { path, source })?;
-        let clock_base_ns =
-            i128::from(outside.clock.monotonic_ns()) - i128::from(state.monotonic_ns);
-        Ok(Self {
-            state,
-            files,
-            outside,
-            clock_base_ns,
-            waker: Waker::noop().clone(),
-            has_waker: false,
-        })
+        let now_ns = self.outside.clock.monotonic_ns();
+        self.clock_base_ns = i128::from(now_ns) - i128::from(state.monotonic_ns);
+        self.state = state;
+        Ok(())
     }
 
     /// The state as it is now. Input that has arrived is part of it.
@@ -182,20 +194,6 @@ impl Wasi {
             tree: self.files.tree().clone(),
             ..self.state.clone()
         }
-    }
-
-    /// Goes back to an earlier state; the outside stays as it is, but for the clock.
-    pub fn set_state(&mut self, state: WasiState) -> Result<(), WasiError> {
-        let outside =
-            std::mem::replace(&mut self.outside, Outside::with_sink(Collected::default()));
-        let waker = self.waker.clone();
-        let has_waker = self.has_waker;
-        *self = Self {
-            waker,
-            has_waker,
-            ..Self::new(state, outside)?
-        };
-        Ok(())
     }
 
     /// Has `waker` called when input arrives for a call that waits for it.

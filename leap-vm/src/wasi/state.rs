@@ -28,7 +28,7 @@ pub struct WasiOptions {
 }
 
 /// A directory of the host that a guest sees.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostMount {
     /// Its name for the guest, such as `/`.
     pub name: String,
@@ -148,6 +148,45 @@ impl WasiState {
     /// The environment, each as `name=value`.
     pub fn environment(&self) -> &[String] {
         &self.environment
+    }
+
+    /// The directories of the host that the process has.
+    pub fn host_directories(&self) -> impl Iterator<Item = HostMount> + '_ {
+        self.tree.mounts().iter().filter_map(|mount| {
+            let (path, writes) = mount.host.clone()?;
+            Some(HostMount {
+                name: mount.name.clone(),
+                path,
+                writes,
+            })
+        })
+    }
+
+    /// Looks for the directories of the host where `granted` has them, by the guest's name and
+    /// what writing does. A state that comes from elsewhere may name any directory of the host:
+    /// so whoever restores it says which it may have.
+    ///
+    /// # Errors
+    ///
+    /// The first directory that was not granted; then nothing has changed.
+    pub fn move_host_directories(&mut self, granted: &[HostMount]) -> Result<(), HostMount> {
+        let found = |wanted: &HostMount| {
+            let fits =
+                |grant: &&HostMount| grant.name == wanted.name && grant.writes == wanted.writes;
+            granted.iter().find(fits)
+        };
+        let wanted: Vec<HostMount> = self.host_directories().collect();
+        if let Some(refused) = wanted.iter().find(|wanted| found(wanted).is_none()) {
+            return Err(refused.clone());
+        }
+        let mounts = self.tree.mounts_mut().iter_mut();
+        let paths = mounts.filter_map(|mount| mount.host.as_mut());
+        for ((path, _), wanted) in paths.zip(&wanted) {
+            if let Some(grant) = found(wanted) {
+                path.clone_from(&grant.path);
+            }
+        }
+        Ok(())
     }
 
     /// What is open, for a person to read.

@@ -130,7 +130,7 @@ pub(crate) struct FileStatus {
 }
 
 /// The tree together with what is no state: the host's directories, open.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Files {
     tree: Tree,
     hosts: Vec<Option<HostDirectory>>,
@@ -175,6 +175,10 @@ impl Tree {
 
     pub(crate) fn mounts(&self) -> &[Mount] {
         &self.mounts
+    }
+
+    pub(crate) fn mounts_mut(&mut self) -> &mut [Mount] {
+        &mut self.mounts
     }
 
     /// Gives `node` another descriptor.

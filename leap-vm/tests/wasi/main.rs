@@ -16,7 +16,8 @@ use leap_vm::wasi::{
     WasiState,
 };
 use leap_vm::{
-    BackEnd, CaptureHandle, EngineOptions, Module, Outcome, Pages, Program, ProgramEngine,
+    BackEnd, CaptureHandle, Directories, EngineOptions, Module, Outcome, Pages, Program,
+    ProgramEngine, ProgramError, Surroundings,
 };
 use tempfile::TempDir;
 
@@ -176,8 +177,12 @@ impl Stage {
                         handle: Arc::default(),
                         ..disturber.clone()
                     };
-                    program =
-                        Program::restore(&engine, &module, &chain, outside(&disturber), true)?;
+                    let surroundings = Surroundings {
+                        outside: outside(&disturber),
+                        directories: Directories::AsBefore,
+                        verify: true,
+                    };
+                    program = Program::restore(&engine, &module, &chain, surroundings)?;
                     let _ = disturber.handle.set(program.capture_handle());
                     continue;
                 }
@@ -336,5 +341,48 @@ fn waiting_moves() -> Result<()> {
         shown.output,
         "guest with 2 arguments\nslept 0\nslept 1\nslept 2\nlong enough\ngot one\ngot two\ngot three\nend of input\n"
     );
+    Ok(())
+}
+
+#[test]
+fn a_restored_program_has_no_directory_that_it_was_not_granted() -> Result<()> {
+    let host = tempfile::tempdir()?;
+    let mount = HostMount {
+        name: "/".into(),
+        path: host.path().to_owned(),
+        writes: HostWrites::Overlay,
+    };
+    let mut stage = Stage::new("files.c", Compression::None)?;
+    let options = WasiOptions {
+        directories: vec![mount.clone()],
+        memory_directories: Vec::new(),
+        ..in_memory()
+    };
+    stage.run(&options, 40)?;
+    let chain = Chain::open(&stage.path("000000.leap"))?;
+    let restore = |granted| {
+        let surroundings = Surroundings {
+            outside: Outside::with_sink(Collected::default()),
+            directories: Directories::Granted(granted),
+            verify: true,
+        };
+        Program::restore(&stage.engines[0], &stage.modules[0], &chain, surroundings)
+    };
+    let direct = HostMount {
+        writes: HostWrites::Direct,
+        ..mount.clone()
+    };
+    for granted in [vec![], vec![direct]] {
+        let refused = restore(granted);
+        assert!(matches!(refused, Err(ProgramError::NotGranted { .. })));
+    }
+    let elsewhere = tempfile::tempdir()?;
+    let moved = HostMount {
+        path: elsewhere.path().to_owned(),
+        ..mount
+    };
+    let mut program = restore(vec![moved])?;
+    let outcome = on_thread(&stage.engines[0], &mut program)?;
+    assert!(matches!(outcome, Outcome::Exited(3)), "{outcome:?}");
     Ok(())
 }
