@@ -128,14 +128,4 @@ impl Body {
         path.reverse();
         path
     }
-
-    /// The types that a branch to `frame` carries.
-    pub(crate) fn label_types(&self, frame: FrameId) -> &[ValType] {
-        let frame = self.frame(frame);
-        if frame.kind == FrameKind::Loop {
-            &frame.params
-        } else {
-            &frame.results
-        }
-    }
 }

@@ -82,8 +82,6 @@ pub(crate) struct Emitter<'e> {
     scopes: u32,
     /// By frame: its label, as the number of labels that were in scope around it.
     labels: Vec<u32>,
-    /// The label that all cold paths leave for, if there are any.
-    unwind: Option<u32>,
     /// The sliced loops around, innermost last.
     slices: Vec<Slices>,
     hints: Vec<(u32, bool)>,
@@ -131,37 +129,11 @@ impl<'e> Emitter<'e> {
             spilled: Vec::new(),
             scopes: 1,
             labels: vec![0; body.frames.len()],
-            unwind: None,
             slices: Vec::new(),
             hints: Vec::new(),
             original_hints: module.hints(plan.function),
             places: Vec::new(),
         }
-    }
-
-    /// Opens the body. All of it lies in a block behind which is what cold paths share.
-    pub(crate) fn begin(&mut self) {
-        if self.plan.stops.is_empty() {
-            return;
-        }
-        self.sink().block(wasm_encoder::BlockType::Empty);
-        self.unwind = Some(self.push_label().0);
-    }
-
-    /// Closes the body.
-    fn close_function(&mut self) {
-        if self.unwind.take().is_some() {
-            self.sink().return_();
-            self.end();
-            self.save_tail();
-        }
-        self.end();
-    }
-
-    /// Where the cold paths of this function go. There are some only where there are stops.
-    pub(crate) fn unwind(&self) -> u32 {
-        let unwind = self.unwind;
-        unwind.expect("a function with stops begins with the block around its body")
     }
 
     pub(crate) fn finish(self) -> Emitted {
@@ -199,7 +171,6 @@ impl<'e> Emitter<'e> {
                 self.spill(*frame);
                 self.open(*frame);
             }
-            Op::End(FUNCTION) => self.close_function(),
             Op::End(frame) => {
                 self.close(*frame);
                 self.unspill(*frame);

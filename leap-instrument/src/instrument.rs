@@ -132,7 +132,6 @@ impl Analysis {
             .map(|(body, plan)| {
                 let mut emitter =
                     Emitter::new(&self.module, body, plan, &self.options, &mut target);
-                emitter.begin();
                 emitter.emit(0..body.code.len());
                 let params = self.module.function_type(plan.function).params.len();
                 Function::new(emitter.finish(), &body.locals[params..])

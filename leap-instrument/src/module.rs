@@ -65,7 +65,6 @@ pub(crate) struct Imported {
 }
 
 pub(crate) struct Table {
-    pub(crate) element: ValType,
     pub(crate) encoded: wasm_encoder::TableType,
 }
 
@@ -273,7 +272,6 @@ impl Module {
             unreachable!("tables hold references");
         };
         self.tables.push(Table {
-            element,
             encoded: wasm_encoder::TableType {
                 element_type,
                 table64: ty.table64,
@@ -319,10 +317,6 @@ impl Module {
             self.referenced.resize(function + 1, false);
         }
         self.referenced[function] = true;
-    }
-
-    pub(crate) fn is_import(&self, function: u32) -> bool {
-        function < self.imported.functions
     }
 
     /// The type of a function.

@@ -43,7 +43,6 @@ impl Emitter<'_> {
         let at = &plan.stops[stop as usize];
         let path = body.path(at.frame);
 
-        self.begin();
         let record = self.locals.take(ValType::I32);
         let mut offset = self.restore_locals(stop, record);
         let mut labels = Vec::with_capacity(path.len());
