@@ -34,8 +34,8 @@ fn check(code: &str, underlined: &str, message: &str) {
 #[test]
 fn what_is_no_handler_is_refused_where_it_stands() {
     check(
-        "impl Hotel { fn rooms(&self) -> u32 { 0 } }",
-        "&self",
+        "impl Hotel { fn rooms(&mut self) -> u32 { 0 } }",
+        "&mut self",
         "`action: &mut Action<'_, Self>` first",
     );
     check(

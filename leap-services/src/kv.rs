@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use bytes::Bytes;
-use leap::{Action, CallError, Journaled, Machine, Object, Service, decode_request, encode_value};
+use leap::{Action, CallError, Machine, Service, decode_request, encode_value};
 use serde::{Deserialize, Serialize};
 
 use crate::Payload;
@@ -247,34 +247,8 @@ fn check(key: &str, value: Option<&Payload>) -> Result<(), KeyValueError> {
     }
 }
 
-/// A request that changes nothing.
-enum Query {
-    Get(String),
-    Scan(Scan),
-}
-
-impl Query {
-    fn decode(method: &str, body: &[u8]) -> Result<Option<Self>, CallError> {
-        Ok(match method {
-            "get" => Some(Self::Get(decode_request(method, body)?)),
-            "scan" => Some(Self::Scan(decode_request(method, body)?)),
-            _ => None,
-        })
-    }
-
-    fn run(&self, store: &KeyValueStore) -> Bytes {
-        match self {
-            Self::Get(key) => encode_value(&store.get(key)),
-            Self::Scan(scan) => encode_value(&store.scan(scan)),
-        }
-    }
-}
-
 impl Service for KeyValueStore {
     fn call(action: &mut Action<'_, Self>, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
-        if let Some(query) = Query::decode(method, body)? {
-            return Ok(query.run(action));
-        }
         Ok(match method {
             "put" => encode_value(&Self::put(action, decode_request(method, body)?)),
             "delete" => encode_value(&Self::delete(action, decode_request(method, body)?)),
@@ -282,27 +256,26 @@ impl Service for KeyValueStore {
                 action,
                 decode_request(method, body)?,
             )),
+            _ => return Self::query(action, method, body),
+        })
+    }
+
+    fn is_query(method: &str) -> bool {
+        matches!(method, "get" | "scan")
+    }
+
+    fn query(&self, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
+        Ok(match method {
+            "get" => {
+                let key: String = decode_request(method, body)?;
+                encode_value(&self.get(&key))
+            }
+            "scan" => encode_value(&self.scan(&decode_request(method, body)?)),
             _ => {
                 return Err(CallError::NoSuchMethod {
                     method: method.to_owned(),
                 });
             }
         })
-    }
-
-    /// Queries only look; all else is an action.
-    async fn answer(
-        object: &Object<Journaled<Self>>,
-        method: &str,
-        body: Bytes,
-    ) -> Result<Bytes, CallError> {
-        match Query::decode(method, &body)? {
-            Some(query) => object.view_released(|store| query.run(store)).await,
-            None => {
-                object
-                    .change_released(|action| Self::call(action, method, &body))
-                    .await?
-            }
-        }
     }
 }

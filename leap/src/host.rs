@@ -571,6 +571,7 @@ impl Inner {
     fn kill(&self) {
         self.tasks.lock().abort_all();
         self.links.close();
+        self.observation.close();
         for object in self.objects.write().drain() {
             object.1.protocol().stop(Stopped::HostGone);
         }

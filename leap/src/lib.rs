@@ -82,10 +82,10 @@ pub use leap_core::{
 ///         Ok(action.reserved)
 ///     }
 ///
-///     /// How many rooms are taken.
+///     /// How many rooms are taken. With `&self` a handler only looks, and nothing is sealed for it.
 ///     #[leap(name = "rooms/taken")]
-///     pub fn taken(action: &mut Action<'_, Self>) -> u32 {
-///         action.reserved
+///     pub fn taken(&self) -> u32 {
+///         self.reserved
 ///     }
 /// }
 ///
@@ -114,7 +114,7 @@ pub use leap_core::{
 pub use leap_macros::service;
 pub use leap_store::{GroupCommit, Store, StoreOptions};
 pub use object::{ActionContext, Life, LifePhase, NotActive, Object, Output, OutputLost};
-pub use observation::{ReceiveError, Stopped};
+pub use observation::{BarrierError, ReceiveError, Stopped};
 pub use service::{CallError, Machine, Service, decode_reply, decode_request, encode_value};
 pub use state_object::{PersistDone, StateError, StateObject, StoredVersions};
 pub use status::{ClusterStatus, HolderStatus, HostStatus, MemberStatus, ObjectStatus};

@@ -14,6 +14,8 @@ use tokio::sync::{oneshot, watch};
 use crate::links::Links;
 use crate::transport::Haste;
 
+type Waiter = oneshot::Sender<Result<(), RolledBack>>;
+
 /// The process's [`Observer`] behind a lock, with somebody to wake for every barrier.
 ///
 /// Invariant: it hears of a decision before any object of the process acts on it, so that a boundary
@@ -21,7 +23,8 @@ use crate::transport::Haste;
 pub(crate) struct Observation {
     links: Arc<Links>,
     observer: Mutex<Observer>,
-    barriers: Mutex<HashMap<BarrierId, oneshot::Sender<Result<(), RolledBack>>>>,
+    /// Who waits; nothing when the host is gone.
+    barriers: Mutex<Option<HashMap<BarrierId, Waiter>>>,
     next_barrier: AtomicU64,
     world_line: watch::Sender<Option<WorldLine>>,
 }
@@ -37,7 +40,7 @@ impl Observation {
         Self {
             links,
             observer: Mutex::default(),
-            barriers: Mutex::default(),
+            barriers: Mutex::new(Some(HashMap::new())),
             next_barrier: AtomicU64::default(),
             world_line: watch::Sender::new(None),
         }
@@ -77,10 +80,13 @@ impl Observation {
     }
 
     /// Resolves when all that `sthread` has seen is inside the boundary (rule P8).
-    pub(crate) async fn barrier(&self, sthread: leap_core::SThread) -> Result<(), RolledBack> {
+    pub(crate) async fn barrier(&self, sthread: leap_core::SThread) -> Result<(), BarrierError> {
         let barrier = BarrierId(self.next_barrier.fetch_add(1, Ordering::Relaxed));
         let (sender, outcome) = oneshot::channel();
-        self.barriers.lock().insert(barrier, sender);
+        match &mut *self.barriers.lock() {
+            Some(barriers) => drop(barriers.insert(barrier, sender)),
+            None => return Err(BarrierError::HostGone),
+        }
         let waiting = Waiting {
             observation: self,
             barrier,
@@ -91,22 +97,32 @@ impl Observation {
             self.links.await_boundary(awaited, Haste::Urgent);
         }
         self.change(|observer| observer.barrier(barrier, sthread));
-        let outcome = outcome
-            .await
-            .expect("a barrier's sender is kept until it is used");
+        let outcome = outcome.await;
         std::mem::forget(waiting);
-        outcome
+        match outcome {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(BarrierError::HostGone),
+        }
+    }
+
+    /// The host is gone: nothing will be heard any more, so nobody may go on waiting.
+    pub(crate) fn close(&self) {
+        *self.barriers.lock() = None;
     }
 
     fn change(&self, change: impl FnOnce(&mut Observer)) {
         let mut observer = self.observer.lock();
         change(&mut observer);
         while let Some(outcome) = observer.poll_outcome() {
-            if let Some(waiting) = self.barriers.lock().remove(&outcome.barrier) {
+            if let Some(waiting) = self.take_waiter(outcome.barrier) {
                 // Nobody may be waiting any more.
                 let _ = waiting.send(outcome.result);
             }
         }
+    }
+
+    fn take_waiter(&self, barrier: BarrierId) -> Option<Waiter> {
+        self.barriers.lock().as_mut()?.remove(&barrier)
     }
 }
 
@@ -120,7 +136,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.observation
             .change(|observer| observer.cancel(self.barrier));
-        self.observation.barriers.lock().remove(&self.barrier);
+        self.observation.take_waiter(self.barrier);
     }
 }
 
@@ -147,6 +163,17 @@ pub enum Stopped {
     Left,
     /// Its host shut down, or was dropped.
     #[error("its host shut down")]
+    HostGone,
+}
+
+/// Why a barrier lets nobody through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BarrierError {
+    /// What the sthread has seen was rolled back.
+    #[error(transparent)]
+    RolledBack(#[from] RolledBack),
+    /// The host was shut down or killed, and hears nothing of the boundary any more.
+    #[error("the host shut down")]
     HostGone,
 }
 

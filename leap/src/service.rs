@@ -35,6 +35,25 @@ pub trait Service: Machine {
         })
     }
 
+    /// Whether the handler called `method` only looks at the state. Such a handler is answered by
+    /// [`Service::query`]; called from outside it is no action, so the object seals nothing for it (rule P2).
+    fn is_query(method: &str) -> bool {
+        let _ = method;
+        false
+    }
+
+    /// Runs the handler called `method`, which only looks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::call`].
+    fn query(&self, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
+        let _ = body;
+        Err(CallError::NoSuchMethod {
+            method: method.to_owned(),
+        })
+    }
+
     /// Takes in the answer to a call that an earlier action made ([`Action::call`]).
     fn handle_reply(
         action: &mut Action<'_, Self>,
@@ -46,10 +65,10 @@ pub trait Service: Machine {
         tracing::warn!(%from, call, ?reply, "nobody waits for this reply");
     }
 
-    /// Answers a call from outside. By default runs [`Service::call`] as an action and waits until its
-    /// result may be known (rule P8). A service whose handler only looks, or answers later than its
-    /// action ends, says so here; whatever it gives must be released ([`Object::view_released`],
-    /// [`Action::output`]).
+    /// Answers a call from outside. By default runs [`Service::query`] or, as an action,
+    /// [`Service::call`], and waits until the result may be known (rule P8). A service that answers
+    /// later than its action ends says so here; whatever it gives must be released
+    /// ([`Object::view_released`], [`Action::output`]).
     ///
     /// # Errors
     ///
@@ -60,6 +79,10 @@ pub trait Service: Machine {
         body: Bytes,
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
         async move {
+            if Self::is_query(method) {
+                let query = |service: &Self| service.query(method, &body);
+                return object.view_released(query).await?;
+            }
             object
                 .change_released(|action| Self::call(action, method, &body))
                 .await?
@@ -67,8 +90,8 @@ pub trait Service: Machine {
     }
 
     /// Answers a call from outside that carries an idempotency key. By default runs [`Service::call`]
-    /// and records the reply together with the change ([`Action::once`]); a handler that `call` does
-    /// not know is left to [`Service::answer`].
+    /// and records the reply together with the change ([`Action::once`]); a handler that only looks, or
+    /// that `call` does not know, is left to [`Service::answer`].
     ///
     /// # Errors
     ///
@@ -80,6 +103,9 @@ pub trait Service: Machine {
         idempotency_key: &str,
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
         async move {
+            if Self::is_query(method) {
+                return Self::answer(object, method, body).await;
+            }
             let once = |action: &mut Action<'_, Self>| {
                 action.once(method, idempotency_key, |action| {
                     Self::call(action, method, &body)

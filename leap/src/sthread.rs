@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leap_core::{Admission, Header, RolledBack, WorldLine};
 
-use crate::observation::{Observation, ReceiveError};
+use crate::observation::{BarrierError, Observation, ReceiveError};
 
 /// A speculative thread (rule P15): a dependency set, and nothing durable.
 ///
@@ -76,11 +76,14 @@ impl SThread {
     ///
     /// # Errors
     ///
-    /// [`RolledBack`] if something it has seen is lost.
-    pub async fn barrier(&mut self) -> Result<(), RolledBack> {
+    /// [`BarrierError::RolledBack`] if something it has seen is lost, [`BarrierError::HostGone`] if its
+    /// host is.
+    pub async fn barrier(&mut self) -> Result<(), BarrierError> {
         self.observation.barrier(self.core.clone()).await?;
-        self.observation
-            .with(|observer| observer.refresh(&mut self.core))
+        let refreshed = self
+            .observation
+            .with(|observer| observer.refresh(&mut self.core));
+        Ok(refreshed?)
     }
 
     /// Takes in all that `other` has seen.

@@ -17,6 +17,8 @@ pub(super) struct Handler {
     pub(super) function: Ident,
     /// The name it is called by.
     pub(super) name: String,
+    /// Whether it takes `&self`, and so changes nothing.
+    pub(super) is_query: bool,
     pub(super) visibility: Visibility,
     pub(super) docs: Vec<Attribute>,
     /// Types as they can be written outside the block: without `Self`.
@@ -47,11 +49,12 @@ impl Handler {
             return Err(Error::new_spanned(&signature.ident, message));
         }
         let mut arguments = signature.inputs.iter();
-        let action = arguments.next();
-        if !action.is_some_and(takes_action) {
-            let message = "a handler takes `action: &mut Action<'_, Self>` first; \
+        let first = arguments.next();
+        let is_query = first.is_some_and(is_reference_to_self);
+        if !is_query && !first.is_some_and(takes_action) {
+            let message = "a handler takes `action: &mut Action<'_, Self>` first, or `&self` if it changes nothing; \
                            put other functions into an `impl` block of their own";
-            let span = action.map_or_else(|| signature.ident.span(), syn::spanned::Spanned::span);
+            let span = first.map_or_else(|| signature.ident.span(), syn::spanned::Spanned::span);
             return Err(Error::new(span, message));
         }
         let request = arguments
@@ -67,6 +70,7 @@ impl Handler {
         Ok(Self {
             function: signature.ident.clone(),
             name: name.unwrap_or_else(|| signature.ident.to_string()),
+            is_query,
             visibility: function.vis.clone(),
             docs: function
                 .attrs
@@ -101,6 +105,13 @@ fn name_in(attribute: &Attribute) -> Result<String> {
         Ok(())
     })?;
     name.ok_or_else(|| Error::new_spanned(attribute, "write `#[leap(name = \"...\")]`"))
+}
+
+fn is_reference_to_self(argument: &FnArg) -> bool {
+    let FnArg::Receiver(receiver) = argument else {
+        return false;
+    };
+    receiver.reference.is_some() && receiver.mutability.is_none()
 }
 
 /// Whether this is `action: &mut Action<…>`, however the path is written.

@@ -10,7 +10,12 @@ use super::handler::Handler;
 /// `impl leap::Service`.
 pub(super) fn service(service: &Service) -> TokenStream {
     let target = &service.target;
-    let arms = service.handlers.iter().map(arm);
+    let (queries, actions): (Vec<_>, Vec<_>) = service
+        .handlers
+        .iter()
+        .partition(|handler| handler.is_query);
+    let query = (!queries.is_empty()).then(|| write_query(&queries));
+    let arms = actions.into_iter().map(arm);
     let reply = service.reply.as_ref().map(|reply| {
         let takes_in = quote_spanned!(reply.span()=> <#target>::#reply(action, from, call, reply));
         quote! {
@@ -34,27 +39,56 @@ pub(super) fn service(service: &Service) -> TokenStream {
             ) -> ::core::result::Result<::leap::Bytes, ::leap::CallError> {
                 match method {
                     #(#arms)*
-                    _ => ::core::result::Result::Err(::leap::CallError::NoSuchMethod {
-                        method: ::std::borrow::ToOwned::to_owned(method),
-                    }),
+                    _ => Self::query(action, method, body),
                 }
             }
+
+            #query
 
             #reply
         }
     }
 }
 
+/// What tells which handlers change nothing, and runs them.
+fn write_query(handlers: &[&Handler]) -> TokenStream {
+    let names = handlers.iter().map(|handler| &handler.name);
+    let arms = handlers.iter().copied().map(arm);
+    quote! {
+        fn is_query(method: &str) -> bool {
+            matches!(method, #(#names)|*)
+        }
+
+        fn query(
+            &self,
+            method: &str,
+            body: &[u8],
+        ) -> ::core::result::Result<::leap::Bytes, ::leap::CallError> {
+            match method {
+                #(#arms)*
+                _ => ::core::result::Result::Err(::leap::CallError::NoSuchMethod {
+                    method: ::std::borrow::ToOwned::to_owned(method),
+                }),
+            }
+        }
+    }
+}
+
 fn arm(handler: &Handler) -> TokenStream {
     let Handler { function, name, .. } = handler;
+    let first = if handler.is_query {
+        quote!(self)
+    } else {
+        quote!(action)
+    };
     let reply = match &handler.request {
         Some(request) => quote_spanned! {function.span()=> {
             let request: #request = ::leap::decode_request(method, body)?;
-            ::leap::encode_value(&Self::#function(action, request))
+            ::leap::encode_value(&Self::#function(#first, request))
         }},
         None => quote_spanned! {function.span()=> {
             let () = ::leap::decode_request(method, body)?;
-            ::leap::encode_value(&Self::#function(action))
+            ::leap::encode_value(&Self::#function(#first))
         }},
     };
     quote!(#name => ::core::result::Result::Ok(#reply),)

@@ -5,11 +5,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use crate::BarrierError;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use leap_core::{Header, RolledBack};
+use leap_core::Header;
 use pin_project_lite::pin_project;
 use tonic::Status;
 use tower::BoxError;
@@ -49,7 +50,7 @@ pub(super) struct Gate {
 /// A part of the body that waits to be released.
 struct Held {
     frame: Frame<Bytes>,
-    released: BoxFuture<'static, Result<(), RolledBack>>,
+    released: BoxFuture<'static, Result<(), BarrierError>>,
 }
 
 impl<B> ReleasedBody<B> {
@@ -171,7 +172,7 @@ impl Gate {
         let held = self.held.take().expect("it was held just now");
         Poll::Ready(Some(match released {
             Ok(()) => Ok(held.frame),
-            Err(rolled_back) => self.end(rolled_back),
+            Err(error) => self.end(error),
         }))
     }
 
@@ -182,9 +183,9 @@ impl Gate {
     }
 
     /// The last part of a body whose rest is lost.
-    fn end(&mut self, rolled_back: RolledBack) -> Result<Frame<Bytes>, BoxError> {
+    fn end(&mut self, why: BarrierError) -> Result<Frame<Bytes>, BoxError> {
         self.is_over = true;
-        let error = unreleased(self.is_outside, rolled_back);
+        let error = unreleased(self.is_outside, why);
         match self.manner {
             Manner::Grpc => {
                 let mut trailers = HeaderMap::new();
@@ -196,11 +197,10 @@ impl Gate {
     }
 }
 
-/// What somebody outside, or inside, is told of a rollback of what the answer depended on.
-pub(super) fn unreleased(is_outside: bool, rolled_back: RolledBack) -> SpeculationError {
-    if is_outside {
-        SpeculationError::Unreleased
-    } else {
-        rolled_back.into()
+/// What somebody outside, or inside, is told when the answer cannot be released.
+pub(super) fn unreleased(is_outside: bool, why: BarrierError) -> SpeculationError {
+    match why {
+        BarrierError::RolledBack(_) if is_outside => SpeculationError::Unreleased,
+        why => why.into(),
     }
 }

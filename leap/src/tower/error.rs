@@ -8,7 +8,7 @@ use leap_core::{DecodeError, RolledBack, WorldLine};
 use tonic::{Code, Status};
 
 use super::metadata::WORLD_LINE;
-use crate::{ReceiveError, Stopped};
+use crate::{BarrierError, ReceiveError, Stopped};
 
 /// Why a speculative request or response is not consumed.
 ///
@@ -73,6 +73,15 @@ impl From<DecodeError> for SpeculationError {
     fn from(error: DecodeError) -> Self {
         let reason = error.to_string();
         Self::Malformed { reason }
+    }
+}
+
+impl From<BarrierError> for SpeculationError {
+    fn from(error: BarrierError) -> Self {
+        match error {
+            BarrierError::RolledBack(rolled_back) => Self::RolledBack(rolled_back),
+            BarrierError::HostGone => Self::Stopped(Stopped::HostGone),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body::Body;
-use leap_core::{Header, RolledBack};
+use leap_core::Header;
 use tonic::Status;
 use tower::{BoxError, Layer, Service};
 
@@ -22,7 +22,7 @@ use super::{
     speculative::Speculative,
     within,
 };
-use crate::{Host, WeakHost};
+use crate::{BarrierError, Host, WeakHost};
 
 /// Makes a tonic or axum service speak speculation; see the [module documentation](super).
 ///
@@ -131,12 +131,12 @@ where
     let is_outside = header.is_none();
     Ok(match tell(&speculative, is_outside).await {
         Ok(told) => release(response, Gate::new(speculative, told, manner, is_outside)),
-        Err(rolled_back) => refuse(manner, unreleased(is_outside, rolled_back)),
+        Err(error) => refuse(manner, unreleased(is_outside, error)),
     })
 }
 
 /// What the caller may be told now, and that it depends on it.
-async fn tell(speculative: &Speculative, is_outside: bool) -> Result<Header, RolledBack> {
+async fn tell(speculative: &Speculative, is_outside: bool) -> Result<Header, BarrierError> {
     if !is_outside {
         return speculative.portable_header().await;
     }

@@ -10,7 +10,8 @@ use tonic::Status;
 
 use super::{error::SpeculationError, metadata};
 use crate::{
-    Action, ActionContext, Journaled, Object, ReceiveError, SThread, Service, StateObject,
+    Action, ActionContext, BarrierError, Journaled, Object, ReceiveError, SThread, Service,
+    StateObject,
 };
 
 tokio::task_local! {
@@ -89,10 +90,11 @@ impl Speculative {
     ///
     /// # Errors
     ///
-    /// [`RolledBack`] if something it has seen is lost.
-    pub async fn barrier(&self) -> Result<(), RolledBack> {
+    /// As [`SThread::barrier`].
+    pub async fn barrier(&self) -> Result<(), BarrierError> {
         self.sthread().await.barrier().await?;
-        self.header().await.map(drop)
+        self.header().await?;
+        Ok(())
     }
 
     /// Runs an action of `object` that consumes what this has seen, and then sees the action. Waits for
@@ -166,13 +168,13 @@ impl Speculative {
 
     /// The header that goes with a message over HTTP, where there is not room for any: if this has seen
     /// too much, waits until that is inside the boundary.
-    pub(super) async fn portable_header(&self) -> Result<Header, RolledBack> {
+    pub(super) async fn portable_header(&self) -> Result<Header, BarrierError> {
         let header = self.header().await?;
         if metadata::fits(&header) {
             return Ok(header);
         }
         self.barrier().await?;
-        self.header().await
+        Ok(self.header().await?)
     }
 
     /// Whether whoever has been told of `told` may be told more; nothing if that cannot be said just now.
@@ -183,7 +185,7 @@ impl Speculative {
 
     /// Waits until whoever has been told of `told` may be told more: until all that this has seen so far
     /// is among it, or inside the boundary (rule P8).
-    pub(super) async fn release(&self, told: &Header) -> Result<(), RolledBack> {
+    pub(super) async fn release(&self, told: &Header) -> Result<(), BarrierError> {
         let header = self.header().await?;
         if covers(told, &header) {
             return Ok(());

@@ -8,6 +8,28 @@ use leap::{Bytes, Call as _, CallError, Client, ClientError, Host, ObjectClient}
 use crate::services::{INTERVAL, NONE, Odd, SLOW_TO_SEAL, TakerClient, taken, taker_on};
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_that_only_looks_seals_nothing() {
+    let cluster = Cluster::new().await;
+    let taker = taker_on(&cluster.host("a").await).await;
+    let client = TakerClient::new(cluster.host("a").await, "taker");
+    assert_eq!(client.take(&4).await, Ok(1));
+    cluster.settled().await;
+    let before = taker.state().statistics();
+    assert_eq!(client.taken().await, Ok(vec![4]));
+    let again = client.idempotency_key("once");
+    assert_eq!(again.taken().await, Ok(vec![4]));
+    assert_eq!(again.take(&5).await, Ok(2));
+    assert_eq!(again.taken().await, Ok(vec![4, 5]), "it looks anew");
+    cluster.settled().await;
+    let after = taker.state().statistics();
+    assert_eq!(
+        after.records - before.records,
+        1,
+        "the second number makes the only new version"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_typed_client_reaches_handlers_by_their_names() {
     let cluster = Cluster::new().await;
     let host = cluster.host("a").await;

@@ -32,8 +32,8 @@ impl Taker {
     }
 
     /// All that was taken, in order.
-    pub(crate) fn taken(action: &mut Action<'_, Self>) -> Vec<u64> {
-        action.taken.clone()
+    pub(crate) fn taken(&self) -> Vec<u64> {
+        self.taken.clone()
     }
 
     /// Refuses odd numbers.

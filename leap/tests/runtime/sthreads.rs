@@ -1,7 +1,7 @@
 //! Code between actions: it carries what it has seen, and waits for it at a barrier.
 
 use leap::testing::Cluster;
-use leap::{ObjectOptions, ReceiveError, Speculation};
+use leap::{BarrierError, ObjectOptions, ReceiveError, Speculation};
 
 use crate::services::{
     Giver, INTERVAL, NONE, SLOW_TO_SEAL, Taker, drop_off, eventually, pair, restart_giver, taken,
@@ -24,6 +24,21 @@ async fn a_barrier_waits_for_what_the_sthread_has_seen_and_for_nothing_else() {
     let waited = began.elapsed();
     sthread.barrier().await.unwrap();
     assert_eq!(began.elapsed(), waited, "its set is empty now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_barrier_ends_with_its_host() {
+    let cluster = Cluster::with(SLOW_TO_SEAL).await;
+    let (_, taker) = pair(&cluster).await;
+    let mut sthread = taker
+        .change(|action| (Taker::take(action, 1), action.detach()).1)
+        .await
+        .unwrap();
+    let mut waiting = Box::pin(sthread.barrier());
+    assert!(futures::poll!(&mut waiting).is_pending());
+    cluster.crash("b");
+    assert_eq!(waiting.await, Err(BarrierError::HostGone));
+    assert_eq!(sthread.barrier().await, Err(BarrierError::HostGone));
 }
 
 #[tokio::test(start_paused = true)]

@@ -118,6 +118,28 @@ async fn checkpoints_keep_recovery_short() {
     assert_eq!(log.state().view(|pad| (pad.newest, pad.count)), (99, 400));
 }
 
+/// Rule P13: what a life leaves behind in storage goes with the first checkpoint of the next, however
+/// little it is.
+#[tokio::test(start_paused = true)]
+async fn storage_does_not_grow_with_the_number_of_crashes() {
+    const CHANGE_BYTES: usize = 64 << 10;
+    let cluster = Cluster::new().await;
+    let mut host = cluster.host("a").await;
+    for round in 0..12 {
+        let pad = host.add::<Pad>("pad").await.unwrap();
+        pad.change(|action| action.record((round, vec![0; CHANGE_BYTES])))
+            .await
+            .unwrap();
+        cluster.settled().await;
+        let kept = host.store().usage("pad").await.unwrap().bytes;
+        assert!(
+            kept < 3 * CHANGE_BYTES as u64,
+            "{kept} bytes are kept after {round} crashes"
+        );
+        host = cluster.restart("a").await;
+    }
+}
+
 /// What a journal holds is never trusted: whatever is in the record, opening it ends with an error or
 /// with a state, and the store can be used on.
 #[tokio::test(start_paused = true)]
