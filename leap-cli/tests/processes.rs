@@ -88,7 +88,8 @@ struct Talk {
 impl Talk {
     fn hear(&mut self) -> Result<String> {
         let mut line = String::new();
-        self.output.read_line(&mut line)?;
+        let read = self.output.read_line(&mut line)?;
+        ensure!(read > 0, "the guest says nothing any more");
         Ok(line.trim_end().to_owned())
     }
 
@@ -261,6 +262,9 @@ fn periodic_checkpoints_survive_a_kill() -> Result<()> {
         }
         talk.kill()?;
         talk = place.talk(&[&["restore"], &periodic[..], &["album"]].concat())?;
+        // It may have been about to answer.
+        talk.say("push x")?;
+        while talk.hear()? != "depth 1" {}
         // It remembers a beginning of what it was told: with 0 more, count and sum fit.
         let answer = talk.ask("+ 0")?;
         let numbers: Vec<u64> = answer
