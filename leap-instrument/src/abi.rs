@@ -105,11 +105,7 @@ pub const fn value_bytes(ty: ValType) -> u32 {
     match ty {
         ValType::I64 | ValType::F64 => 8,
         ValType::V128 => 16,
-        ValType::I32
-        | ValType::F32
-        | ValType::FuncRef
-        | ValType::ExternRef
-        | ValType::ExnRef => 4,
+        ValType::I32 | ValType::F32 | ValType::FuncRef | ValType::ExternRef | ValType::ExnRef => 4,
     }
 }
 

@@ -13,9 +13,7 @@ use wasm_encoder::{
     Module as Encoder, RawSection, SectionId, TableType, TagKind, TagType,
 };
 
-use crate::abi::{
-    CONTROL_MEMORY, Deed, Export, HOST, PROGRAM, REFERENCE_TABLES, RESUME_TABLE,
-};
+use crate::abi::{CONTROL_MEMORY, Deed, Export, HOST, PROGRAM, REFERENCE_TABLES, RESUME_TABLE};
 use crate::decode::decode;
 use crate::emit::Emitter;
 use crate::error::Error;
@@ -169,7 +167,10 @@ impl Analysis {
         }
         for (index, &func_type_idx) in (0..).zip(&module.tags) {
             let kind = TagKind::Exception;
-            let tag = TagType { kind, func_type_idx };
+            let tag = TagType {
+                kind,
+                func_type_idx,
+            };
             imports.import(PROGRAM, &Export::Tag(index).name(), tag);
         }
         imports

@@ -47,7 +47,10 @@ pub(crate) fn decode(module: &Module, function: u32) -> Result<Body, Error> {
     for item in source.get_locals_reader()? {
         let (count, ty) = item?;
         let ty = ValType::parse(ty, source.range().start)?;
-        decoder.body.locals.extend(std::iter::repeat_n(ty, count as usize));
+        decoder
+            .body
+            .locals
+            .extend(std::iter::repeat_n(ty, count as usize));
     }
     let mut reader = source.get_operators_reader()?;
     while !reader.eof() {
@@ -294,7 +297,9 @@ impl Decoder<'_> {
             BlockType::Type(ty) => (Box::default(), Box::new([ValType::parse(ty, at)?])),
             BlockType::FuncType(index) => {
                 let ty = self.module.types.get(index as usize);
-                ty.map_or_else(Default::default, |ty| (ty.params.clone(), ty.results.clone()))
+                ty.map_or_else(Default::default, |ty| {
+                    (ty.params.clone(), ty.results.clone())
+                })
             }
         })
     }

@@ -350,10 +350,8 @@ impl<'e> Emitter<'e> {
 
     /// Moves the topmost operands, of these types, to fresh locals.
     fn set_all(&mut self, types: &[ValType]) -> Vec<(u32, ValType)> {
-        let locals: Vec<(u32, ValType)> = types
-            .iter()
-            .map(|&ty| (self.locals.take(ty), ty))
-            .collect();
+        let locals: Vec<(u32, ValType)> =
+            types.iter().map(|&ty| (self.locals.take(ty), ty)).collect();
         for &(local, _) in locals.iter().rev() {
             self.sink().local_set(local);
         }

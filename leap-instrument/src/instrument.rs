@@ -172,7 +172,11 @@ fn saved_reference_types(bodies: &[Body], plans: &[Plan]) -> Vec<ValType> {
     let mut found = BTreeSet::new();
     for (body, plan) in bodies.iter().zip(plans) {
         for stop in &plan.stops {
-            found.extend(stop.value_types(body).into_iter().filter(|ty| ty.is_reference()));
+            found.extend(
+                stop.value_types(body)
+                    .into_iter()
+                    .filter(|ty| ty.is_reference()),
+            );
         }
     }
     found.into_iter().collect()
@@ -191,7 +195,11 @@ impl Additions {
         let module = &analysis.module;
         let mut functions: BTreeSet<u32> = module.start.into_iter().collect();
         let referenced = module.referenced.iter().enumerate();
-        functions.extend(referenced.filter(|(_, is)| **is).map(|(index, _)| index as u32));
+        functions.extend(
+            referenced
+                .filter(|(_, is)| **is)
+                .map(|(index, _)| index as u32),
+        );
         let mut drops = BTreeSet::new();
         let mut deeds = BTreeSet::new();
         for (body, plan) in bodies.iter().zip(plans) {
@@ -321,11 +329,7 @@ impl Analysis {
         out.finish()
     }
 
-    fn exported(
-        &self,
-        additions: &Additions,
-        first_deed: u32,
-    ) -> Vec<(String, ExportKind, u32)> {
+    fn exported(&self, additions: &Additions, first_deed: u32) -> Vec<(String, ExportKind, u32)> {
         let module = &self.module;
         let mut exported = vec![(
             CONTROL_MEMORY.to_owned(),
@@ -497,7 +501,10 @@ impl<'a> Assembly<'a> {
     }
 
     fn code(&mut self, deeds: Option<&Appended>) {
-        let hinted = self.functions.iter().any(|function| !function.hints.is_empty());
+        let hinted = self
+            .functions
+            .iter()
+            .any(|function| !function.hints.is_empty());
         if hinted {
             let mut hints = wasm_encoder::BranchHints::new();
             for (index, function) in (self.imported..).zip(self.functions) {

@@ -83,9 +83,7 @@ impl Module {
             });
         }
         let mut module = Self::empty(bytes);
-        module
-            .read(bytes)
-            .map_err(|error| refine(error, bytes))?;
+        module.read(bytes).map_err(|error| refine(error, bytes))?;
         Ok(module)
     }
 

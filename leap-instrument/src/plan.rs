@@ -96,7 +96,14 @@ impl Plan {
                     innermost = *frame;
                     if self.poll(*frame).is_some() {
                         let params = body.frame(*frame).params.clone();
-                        self.push(body, place, StopPlace::Loop, innermost, params, Box::default());
+                        self.push(
+                            body,
+                            place,
+                            StopPlace::Loop,
+                            innermost,
+                            params,
+                            Box::default(),
+                        );
                     }
                 }
                 Op::End(frame) => innermost = body.frame(*frame).parent,
@@ -112,7 +119,14 @@ impl Plan {
                         operands.push(module.index_type(table));
                     }
                     let kind = StopPlace::TailCall;
-                    self.push(body, place, kind, innermost, operands.into(), Box::default());
+                    self.push(
+                        body,
+                        place,
+                        kind,
+                        innermost,
+                        operands.into(),
+                        Box::default(),
+                    );
                 }
                 _ => {}
             }
@@ -241,11 +255,13 @@ impl<'p> LoopWalk<'p> {
             self.step(&inst.op);
         }
         (0..self.body.frames.len())
-            .map(|frame| match (self.goes_round_unchecked[frame], self.holds_stop[frame]) {
-                (false, _) => None,
-                (true, true) => Some(Poll::Each),
-                (true, false) => Some(Poll::Sliced),
-            })
+            .map(
+                |frame| match (self.goes_round_unchecked[frame], self.holds_stop[frame]) {
+                    (false, _) => None,
+                    (true, true) => Some(Poll::Each),
+                    (true, false) => Some(Poll::Sliced),
+                },
+            )
             .collect()
     }
 

@@ -124,9 +124,7 @@ impl Emitter<'_> {
                 ValType::F32 => sink.f32_const(0.0.into()),
                 ValType::F64 => sink.f64_const(0.0.into()),
                 ValType::V128 => sink.v128_const(0),
-                ValType::FuncRef | ValType::ExternRef | ValType::ExnRef => {
-                    sink.ref_null(ty.heap())
-                }
+                ValType::FuncRef | ValType::ExternRef | ValType::ExnRef => sink.ref_null(ty.heap()),
             };
         }
     }
@@ -147,9 +145,7 @@ impl Emitter<'_> {
     /// Pushes the value of type `ty` at `offset` of the record whose address is in `at`.
     pub(crate) fn load(&mut self, at: u32, offset: u32, ty: ValType) {
         let argument = self.record_argument(offset);
-        let table = ty
-            .is_reference()
-            .then(|| self.target.reference_table(ty));
+        let table = ty.is_reference().then(|| self.target.reference_table(ty));
         let mut sink = self.sink();
         sink.local_get(at);
         match ty {

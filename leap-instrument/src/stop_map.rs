@@ -74,7 +74,11 @@ impl FunctionStops {
         Self {
             function: plan.function,
             results: module.function_type(plan.function).results.to_vec(),
-            stops: plan.stops.iter().map(|stop| Stop::new(body, stop)).collect(),
+            stops: plan
+                .stops
+                .iter()
+                .map(|stop| Stop::new(body, stop))
+                .collect(),
         }
     }
 }

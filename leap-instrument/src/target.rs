@@ -37,7 +37,11 @@ impl Target {
 
     pub(crate) fn continuations(module: &Module, reference_tables: &[ValType]) -> Self {
         let functions = BTreeMap::new();
-        Self::new(module, reference_tables, Indices::Continuations { functions })
+        Self::new(
+            module,
+            reference_tables,
+            Indices::Continuations { functions },
+        )
     }
 
     fn new(module: &Module, reference_tables: &[ValType], indices: Indices) -> Self {
@@ -94,8 +98,10 @@ impl Target {
         let Indices::Continuations { functions } = &self.indices else {
             return Vec::new();
         };
-        let mut exports: Vec<(u32, Export)> =
-            functions.iter().map(|(&export, &index)| (index, export)).collect();
+        let mut exports: Vec<(u32, Export)> = functions
+            .iter()
+            .map(|(&export, &index)| (index, export))
+            .collect();
         exports.sort_unstable();
         exports.into_iter().map(|(_, export)| export).collect()
     }

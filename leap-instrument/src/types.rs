@@ -59,16 +59,19 @@ impl ValType {
         match ty.heap_type() {
             // Operands may have a finer type than any declaration can name without the refused
             // proposals: `ref.func` pushes a reference to the function's own type.
-            HeapType::Concrete(_) => Ok(Self::FuncRef),
-            HeapType::Abstract { shared: false, ty } if ty == AbstractHeapType::Func => {
-                Ok(Self::FuncRef)
-            }
-            HeapType::Abstract { shared: false, ty } if ty == AbstractHeapType::Extern => {
-                Ok(Self::ExternRef)
-            }
-            HeapType::Abstract { shared: false, ty } if ty == AbstractHeapType::Exn => {
-                Ok(Self::ExnRef)
-            }
+            HeapType::Concrete(_)
+            | HeapType::Abstract {
+                shared: false,
+                ty: AbstractHeapType::Func,
+            } => Ok(Self::FuncRef),
+            HeapType::Abstract {
+                shared: false,
+                ty: AbstractHeapType::Extern,
+            } => Ok(Self::ExternRef),
+            HeapType::Abstract {
+                shared: false,
+                ty: AbstractHeapType::Exn,
+            } => Ok(Self::ExnRef),
             _ => Err(Error::Unsupported {
                 construct: format!("the reference type {ty}"),
                 offset,

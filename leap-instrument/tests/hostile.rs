@@ -16,11 +16,11 @@ fn instrumented_is_valid(bytes: &[u8]) {
         .stop_map
         .functions
         .iter()
-        .flat_map(|function| {
-            (0..function.stops.len() as u32).map(|stop| (function.function, stop))
-        })
+        .flat_map(|function| (0..function.stops.len() as u32).map(|stop| (function.function, stop)))
         .collect();
-    let continuations = analysis.continuations(&stops).expect("each stop has a continuation");
+    let continuations = analysis
+        .continuations(&stops)
+        .expect("each stop has a continuation");
     Validator::new_with_features(WasmFeatures::default())
         .validate_all(&continuations)
         .expect("continuations are valid");
@@ -86,7 +86,10 @@ fn damaged_stop_maps() {
         for bit in 0..8 {
             let mut damaged = bytes.clone();
             damaged[place] ^= 1 << bit;
-            assert!(StopMap::decode(&damaged).is_err(), "bit {bit} of byte {place}");
+            assert!(
+                StopMap::decode(&damaged).is_err(),
+                "bit {bit} of byte {place}"
+            );
         }
         assert!(StopMap::decode(&bytes[..place]).is_err(), "cut at {place}");
     }
@@ -119,14 +122,26 @@ fn what_cannot_be_captured_is_named_with_its_place() {
         ("(memory 1 1 shared)", "shared"),
         ("(type (struct (field i32)))", "refused proposal"),
         ("(func (param anyref))", "refused proposal"),
-        ("(memory 1) (func (drop (i32.atomic.load (i32.const 0))))", "refused proposal"),
-        ("(type $f (func)) (type $c (cont $f)) (func (param (ref null $c)))", "refused proposal"),
-        ("(type $t (func)) (func (param (ref null $t)) (call_ref $t (local.get 0)))", "refused proposal"),
+        (
+            "(memory 1) (func (drop (i32.atomic.load (i32.const 0))))",
+            "refused proposal",
+        ),
+        (
+            "(type $f (func)) (type $c (cont $f)) (func (param (ref null $c)))",
+            "refused proposal",
+        ),
+        (
+            "(type $t (func)) (func (param (ref null $t)) (call_ref $t (local.get 0)))",
+            "refused proposal",
+        ),
     ];
     for (source, construct) in refused {
         let module = wat::parse_str(format!("(module {source})")).expect(source);
         match instrument(&module, &Options::default()) {
-            Err(Error::Unsupported { construct: found, offset }) => {
+            Err(Error::Unsupported {
+                construct: found,
+                offset,
+            }) => {
                 assert!(found.contains(construct), "{source}: {found}");
                 assert!((8..module.len()).contains(&offset), "{source}: {offset}");
             }
@@ -135,7 +150,10 @@ fn what_cannot_be_captured_is_named_with_its_place() {
     }
     let component = b"\0asm\x0d\0\x01\0";
     let refused = instrument(component, &Options::default());
-    assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::Unsupported { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -143,7 +161,9 @@ fn reserved_export_names_are_refused() {
     let module = wat::parse_str(r#"(module (func (export "leap:f0")))"#).expect("well-formed");
     assert_eq!(
         instrument(&module, &Options::default()),
-        Err(Error::ReservedName { name: "leap:f0".to_owned() })
+        Err(Error::ReservedName {
+            name: "leap:f0".to_owned()
+        })
     );
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   magic      8 bytes   "leapstop"
-//!   version    u32       1
+//!   format     u32       1
+//!   checksum   u32       CRC-32C of magic, format and all that follows
 //!   module     32 bytes  SHA-256 of the original module
 //!   start                0, or 1 + index of the start function
 //!   functions            how many; then of each:
@@ -14,7 +15,6 @@
 //!       results          types
 //!       locals           how many; of each: index, type
 //!       operands         types
-//!   checksum   u32       CRC-32C of all bytes before it
 //!
 //!   types: how many, then a byte of each, as in Wasm (0x7f i32 ... 0x69 exnref)
 //! ```
@@ -26,6 +26,13 @@ use crate::types::ValType;
 
 const MAGIC: &[u8; 8] = b"leapstop";
 const VERSION: u32 = 1;
+
+/// Bytes before the checksum.
+const HEAD: usize = MAGIC.len() + size_of::<u32>();
+
+fn checksum(head: &[u8], content: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(head), content)
+}
 
 /// Why bytes are no stop map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -60,8 +67,8 @@ impl StopMap {
         for function in &self.functions {
             function.encode(&mut out);
         }
-        let checksum = crc32c::crc32c(&out);
-        out.extend_from_slice(&checksum.to_le_bytes());
+        let checksum = checksum(&out[..HEAD], &out[HEAD..]);
+        out.splice(HEAD..HEAD, checksum.to_le_bytes());
         out
     }
 
@@ -71,8 +78,7 @@ impl StopMap {
     ///
     /// [`StopMapError`], for any bytes that [`Self::encode`] did not write.
     pub fn decode(bytes: &[u8]) -> Result<Self, StopMapError> {
-        let (body, checksum) = bytes.split_last_chunk::<4>().ok_or(StopMapError::Magic)?;
-        let mut reader = Reader { bytes: body, at: 0 };
+        let mut reader = Reader { bytes, at: 0 };
         if reader.take(MAGIC.len()).ok() != Some(MAGIC) {
             return Err(StopMapError::Magic);
         }
@@ -80,7 +86,8 @@ impl StopMap {
         if version != VERSION {
             return Err(StopMapError::Version { version });
         }
-        if crc32c::crc32c(body) != u32::from_le_bytes(*checksum) {
+        let expected = u32::from_le_bytes(reader.array()?);
+        if checksum(&bytes[..HEAD], &bytes[reader.at..]) != expected {
             return Err(reader.damaged());
         }
         let map = Self {
@@ -92,7 +99,7 @@ impl StopMap {
             functions: reader.list(FunctionStops::decode)?,
         };
         let ascending = map.functions.is_sorted_by(|a, b| a.function < b.function);
-        if reader.at != body.len() || !ascending {
+        if reader.at != bytes.len() || !ascending {
             return Err(reader.damaged());
         }
         Ok(map)

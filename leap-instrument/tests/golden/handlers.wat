@@ -1,0 +1,16 @@
+;; What a handler needs is live at the calls that may throw to it; passive segments and references.
+(module
+  (import "env" "f" (func $f))
+  (tag $t (param i32))
+  (memory 1)
+  (data $d "leap")
+  (func (export "g") (param $kept i32) (result i32) (local $r funcref)
+    (local.set $r (ref.func $h))
+    (block $caught (result i32)
+      (try_table (catch $t $caught) (call $f))
+      (memory.init $d (i32.const 0) (i32.const 0) (i32.const 4))
+      (data.drop $d)
+      (ref.is_null (local.get $r))
+      (return))
+    (i32.add (local.get $kept)))
+  (func $h (export "h")))

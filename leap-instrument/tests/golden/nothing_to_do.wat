@@ -1,0 +1,6 @@
+;; Functions that cannot be captured are copied; a bounded recursion does not exist, so one polls.
+(module
+  (func $leaf (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+  (func $caller (export "caller") (param i32) (result i32) (call $leaf (call $leaf (local.get 0))))
+  (func $recursive (export "recursive") (param i32)
+    (if (local.get 0) (then (call $recursive (i32.sub (local.get 0) (i32.const 1)))))))

@@ -1,0 +1,48 @@
+(module
+  (type (;0;) (func (result i32)))
+  (type (;1;) (func (param i32) (result i32)))
+  (memory (;0;) 1024 1024)
+  (export "again" (func $again))
+  (export "leap:control" (memory 0))
+  (export "leap:f0" (func $leaf))
+  (export "leap:f1" (func $again))
+  (func $leaf (;0;) (type 0) (result i32)
+    i32.const 1
+  )
+  (func $again (;1;) (type 1) (param i32) (result i32)
+    (local i32 i32)
+    local.get 0
+    i32.eqz
+    if ;; label = @1
+      return_call $leaf
+    end
+    local.get 0
+    i32.const 1
+    i32.sub
+    i32.const 0
+    i32.load
+    (@metadata.code.branch_hint "\00")
+    if (type 1) (param i32) (result i32) ;; label = @1
+      local.set 1
+      i32.const 0
+      i32.load offset=4
+      local.tee 2
+      i64.const 1
+      i64.store align=1
+      local.get 2
+      local.get 1
+      i32.store offset=16 align=1
+      i32.const 0
+      local.get 2
+      i32.const 24
+      i32.add
+      i32.store offset=4
+      i32.const 0
+      i32.const 2
+      i32.store
+      i32.const 0
+      return
+    end
+    return_call $again
+  )
+)
