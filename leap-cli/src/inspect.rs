@@ -38,10 +38,9 @@ impl Inspect {
         let (path, chain) = open(&self.checkpoint)?;
         let cannot = || format!("cannot read {}", path.display());
         if self.verify {
-            let images = chain.images().iter();
+            let mut images = chain.images().iter();
             images
-                .map(leap_vm::image::Image::verify)
-                .collect::<Result<(), _>>()
+                .try_for_each(leap_vm::image::Image::verify)
                 .with_context(cannot)?;
         }
         let module = module_of(&chain, self.module.as_deref()).with_context(cannot)?;

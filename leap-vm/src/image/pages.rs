@@ -168,7 +168,7 @@ impl<'a, W: Write> PageWriter<'a, W> {
         alike.push(number);
         self.contents.push(bytes);
         self.pending.extend_from_slice(bytes);
-        if self.contents.len() as u64 % BLOCK_PAGES == 0 {
+        if (self.contents.len() as u64).is_multiple_of(BLOCK_PAGES) {
             self.write_block()?;
         }
         Ok(number)

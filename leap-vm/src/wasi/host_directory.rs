@@ -196,9 +196,9 @@ impl From<Stat> for HostFile {
         Self {
             file_type,
             len: stat.st_size as u64,
-            accessed_ns: nanoseconds(stat.st_atime, stat.st_atime_nsec as u64),
-            modified_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec as u64),
-            changed_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec as u64),
+            accessed_ns: nanoseconds(stat.st_atime, stat.st_atime_nsec),
+            modified_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
+            changed_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
         }
     }
 }

@@ -736,7 +736,7 @@ fn a_direct_mount_is_the_host() -> Result<()> {
     let host = tempfile::tempdir()?;
     let mut caller = Caller::over(host.path(), HostWrites::Direct)?;
     directories_links_and_names(&mut caller, false);
-    assert_eq!(snapshot(host.path())?, [("".into(), None); 0]);
+    assert_eq!(snapshot(host.path())?, Vec::new());
     caller.create("made", "here");
     assert_eq!(fs::read_to_string(host.path().join("made"))?, "here");
     // What others do is seen.
