@@ -2,13 +2,13 @@
 
 use leap_instrument::ValType;
 use leap_instrument::abi::{Export, REFERENCE_TABLES};
-use wasmtime::{AsContextMut, Val};
+use wasmtime::{AsContextMut as _, Val};
 
 use crate::error::VmError;
 use crate::process::{Position, Process};
-use crate::records::RawValue;
+use crate::records::{RawRecord, RawValue};
 use crate::references::References;
-use crate::state::{Captured, FrameRecord, MemoryShape, Stage, TableState, Value};
+use crate::state::{Captured, FrameRecord, HostFrame, MemoryShape, Stage, TableState, Value};
 use crate::system::System;
 
 impl<S: System> Process<S> {
@@ -42,7 +42,7 @@ impl<S: System> Process<S> {
     fn captured_stack(
         &mut self,
         references: &mut References,
-    ) -> Result<(Stage, Vec<FrameRecord>, Option<crate::state::HostFrame>), VmError> {
+    ) -> Result<(Stage, Vec<FrameRecord>, Option<HostFrame>), VmError> {
         // Taken out, for reading references needs the whole process.
         let position = std::mem::replace(&mut self.position, Position::Ended);
         let Position::Stopped(stopped) = position else {
@@ -51,30 +51,30 @@ impl<S: System> Process<S> {
                 state: "is not stopped",
             });
         };
-        let mut frames = Ok(Vec::with_capacity(stopped.records.len()));
-        for record in &stopped.records {
-            let values: Result<Vec<Value>, VmError> = record
-                .values
-                .iter()
-                .map(|value| self.captured_value(references, *value))
-                .collect();
-            match (&mut frames, values) {
-                (Ok(frames), Ok(values)) => frames.push(FrameRecord {
-                    function: record.function,
-                    stop: record.stop,
-                    kind: record.kind,
-                    values,
-                }),
-                (_, Err(error)) => {
-                    frames = Err(error);
-                    break;
-                }
-                (Err(_), Ok(_)) => break,
-            }
-        }
-        let stack = (stopped.stage, stopped.host.clone());
+        let frames = stopped
+            .records
+            .iter()
+            .map(|record| self.captured_frame(references, record))
+            .collect::<Result<_, _>>();
+        let (stage, host) = (stopped.stage, stopped.host.clone());
         self.position = Position::Stopped(stopped);
-        Ok((stack.0, frames?, stack.1))
+        Ok((stage, frames?, host))
+    }
+
+    fn captured_frame(
+        &mut self,
+        references: &mut References,
+        record: &RawRecord,
+    ) -> Result<FrameRecord, VmError> {
+        let values = record.values.iter();
+        Ok(FrameRecord {
+            function: record.function,
+            stop: record.stop,
+            kind: record.kind,
+            values: values
+                .map(|value| self.captured_value(references, *value))
+                .collect::<Result<_, _>>()?,
+        })
     }
 
     fn captured_value(

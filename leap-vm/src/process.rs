@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
 use leap_instrument::abi::{CONTROL_MEMORY, Export, REFERENCE_TABLES, control};
-use wasmtime::{AsContextMut, Extern, Func, Instance, Linker, Memory, Ref, Store, Table, Val};
+use wasmtime::{AsContextMut as _, Extern, Func, Instance, Linker, Memory, Ref, Store, Table, Val};
 
 use crate::control::CaptureHandle;
 use crate::engine::{Module, StopName};

@@ -5,7 +5,7 @@
 
 use leap_instrument::abi::{Deed, Export, REFERENCE_TABLES};
 use leap_instrument::{StopMap, ValType};
-use wasmtime::{AsContextMut, Ref, Val};
+use wasmtime::{AsContextMut as _, Ref, Val};
 
 use crate::engine::Module;
 use crate::error::{VmError, message};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use leap_instrument::ValType;
 use leap_instrument::abi::Export;
 use wasmtime::{
-    AsContextMut, ExnRef, ExnRefPre, ExnType, Func, Instance, Ref, Rooted, Store, Tag, Val,
+    AsContextMut as _, ExnRef, ExnRefPre, ExnType, Func, Instance, Ref, Rooted, Store, Tag, Val,
 };
 
 use crate::error::{VmError, message};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use leap_instrument::abi::{HOST, PROGRAM};
 use leap_instrument::continuation_name;
-use wasmtime::{AsContextMut, Caller, Extern, Func, FuncType, Instance, Ref, Val};
+use wasmtime::{AsContextMut as _, Caller, Extern, Func, FuncType, Instance, Ref, Val};
 
 use crate::engine::StopName;
 use crate::error::{VmError, message};
@@ -24,7 +24,7 @@ impl<S: System> Process<S> {
         let mut functions: Vec<Func> = names()
             .filter_map(|name| self.continuations.get(&name).copied())
             .collect();
-        if let (Some(host), Some(innermost)) = (&stopped.host, names().last()) {
+        if let (Some(host), Some(innermost)) = (&stopped.host, names().next_back()) {
             functions.push(self.host_continuation(host, innermost));
         }
         let failed = |error: wasmtime::Error| VmError::Instantiate {

@@ -10,6 +10,12 @@ use crate::vm::Engines;
 /// Programs with more checks than this are captured at some of them only, evenly spread.
 const MAX_STOPS: u32 = 400;
 
+/// One of the programs, by name.
+pub(crate) fn program_bytes(name: &str) -> Result<Vec<u8>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
+    Ok(wat::parse_file(folder.join(format!("{name}.wat")))?)
+}
+
 fn programs() -> Result<Vec<(String, Vec<u8>)>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
     let only = std::env::var("LEAP_PROGRAM").ok();

@@ -3,5 +3,6 @@
 
 mod every_stop;
 mod fuzz;
+mod misfits;
 mod observe;
 mod vm;

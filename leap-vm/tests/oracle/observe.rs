@@ -75,6 +75,7 @@ pub(crate) fn plain_engine() -> Result<wasmtime::Engine> {
     wasmtime::Engine::new(&config).map_err(refused)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn refused(error: wasmtime::Error) -> anyhow::Error {
     anyhow::anyhow!("{error:#}")
 }

@@ -111,6 +111,21 @@ impl Program {
             other => bail!("did not stop: {other:?}"),
         }
     }
+
+    /// The module as compiled by one of the back ends.
+    pub(crate) fn module(&self, back_end: usize) -> &Module {
+        &self.modules[back_end]
+    }
+
+    /// What the program returns if it goes on from `captured`, its memories being as new.
+    pub(crate) fn finish(&self, captured: &Captured) -> Result<Vec<Value>> {
+        let mut process = Process::rebuild(&self.modules[0], NoSystem, captured)?;
+        process.stop_after(u32::MAX);
+        match process.run()? {
+            Outcome::Returned(values) => Ok(values),
+            other => bail!("did not return: {other:?}"),
+        }
+    }
 }
 
 /// Captures a stopped process and rebuilds it under the back end of `module`.
