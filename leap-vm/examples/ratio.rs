@@ -7,6 +7,8 @@
 //! Runs are interleaved, and the fastest of each counts. The programs get just enough of a
 //! system to print and to end.
 
+#![allow(clippy::print_stdout, reason = "it prints a table")]
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -181,6 +183,7 @@ fn exit(mut caller: Caller<'_, i32>, code: i32) -> wasmtime::Result<()> {
     Err(wasmtime::Error::msg(format!("exit {code}")))
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn refused(error: wasmtime::Error) -> anyhow::Error {
     anyhow::anyhow!("{error:#}")
 }
