@@ -28,7 +28,7 @@
 //!
 //! There is one exception. A coordinator that starts does not know the boundary before all have answered. If a
 //! member is removed before it has, and told the outside world of a boundary that no process knows that
-//! is connected now, then what others did in that boundary may be rolled back.
+//! is connected now, then what others did in that boundary may be rolled back. Such a member cannot come back.
 //!
 //! # Invariants
 //!
@@ -283,7 +283,10 @@ impl Coordinator {
         if let Some(effect) = self.effects.pop_front() {
             return Some(effect);
         }
-        if self.boundary_is_known && self.graph.has_advanced() && !self.is_superseded {
+        if self.is_log_long() && !self.is_superseded {
+            return Some(CoordinatorEffect::Checkpoint(self.shorten_log()));
+        }
+        if self.may_tell_boundary() && self.graph.has_advanced() && !self.is_superseded {
             let advanced = self.graph.take_advanced();
             return Some(CoordinatorEffect::Broadcast(ToParticipant::Boundary(
                 advanced,
@@ -315,7 +318,20 @@ impl Coordinator {
             | CoordinatorInput::Logged
             | CoordinatorInput::Remove(_) => (None, None),
         };
-        gather.is_some_and(|gather| gather.term > self.term) || known > Some(self.world_line())
+        gather.is_some_and(|gather| gather.term > self.term)
+            || known > Some(self.world_line())
+            || self.shows_admission(input)
+    }
+
+    /// Whether a life that waits for us to admit it speaks like one that was admitted.
+    fn shows_admission(&self, input: &CoordinatorInput) -> bool {
+        let CoordinatorInput::Message(message) = input else {
+            return false;
+        };
+        let (object, incarnation) = message.sender();
+        let joiner = self.joiners.get(&object);
+        !matches!(message, ToCoordinator::Join { .. })
+            && joiner.is_some_and(|joiner| joiner.incarnation == incarnation)
     }
 
     fn welcome(
@@ -340,7 +356,7 @@ impl Coordinator {
         let message = ToParticipant::Welcome {
             world_line: first,
             decisions,
-            boundary: self.boundary().unwrap_or_default(),
+            boundary: self.boundary_to_tell(),
         };
         self.effects
             .push_back(CoordinatorEffect::ToLink(link, message));
@@ -432,7 +448,7 @@ impl Coordinator {
     /// Whether this life of an object ended with its removal.
     fn has_removed(&self, object: ObjectId, incarnation: Incarnation) -> bool {
         self.ledger.members().get(&object).is_some_and(|member| {
-            matches!(member.standing, Standing::Removed(_)) && incarnation <= member.incarnation
+            matches!(member.standing, Standing::Removed { .. }) && incarnation <= member.incarnation
         })
     }
 
@@ -508,7 +524,6 @@ impl Coordinator {
             self.tell(object, incarnation, ToParticipant::Left { incarnation });
         } else if self.is_member(object, incarnation) && !self.logging.contains(&record) {
             // Whatever is being repaired, an object with everything committed loses nothing.
-            self.graph.remember_committed([(object, version)]);
             self.log(record);
         }
     }
@@ -576,7 +591,7 @@ impl Coordinator {
                 Phase::Gathering { .. } | Phase::Announcing { .. } | Phase::Logging => return,
                 Phase::Steady => {
                     if !self.admit_joiners() && self.removing.is_empty() {
-                        return self.shorten_log();
+                        return;
                     }
                     self.start_gather();
                 }
@@ -601,6 +616,10 @@ impl Coordinator {
     /// Puts on record that an object is a member, for the first time or again.
     fn log_join(&mut self, object: ObjectId, joiner: Joiner) {
         let incarnation = joiner.incarnation;
+        if self.ledger.has_given_up(object, &joiner.fragment) {
+            self.joiners.remove(&object);
+            return self.refuse(object, incarnation, Refusal::Removed);
+        }
         let keep = newest(&self.ledger.surviving(object, joiner.fragment));
         if self.refuse_loss(object, incarnation, keep) {
             self.joiners.remove(&object);
@@ -656,12 +675,25 @@ impl Coordinator {
         }
     }
 
+    /// Not while a decision is on its way to the log. Who is removed must not hear of more than the
+    /// decision says; and a coordinator that was superseded, and asks lives that began after a decision that it does
+    /// not know, learns of its end by that record.
+    fn may_tell_boundary(&self) -> bool {
+        self.boundary_is_known && self.phase != Phase::Logging
+    }
+
+    /// The whole boundary; nothing while it must not be told, and then it comes as news.
+    fn boundary_to_tell(&self) -> BTreeMap<ObjectId, Version> {
+        let boundary = self.may_tell_boundary().then(|| self.graph.boundary());
+        boundary.unwrap_or_default()
+    }
+
     fn tell_admission(&mut self, object: ObjectId, incarnation: Incarnation, keep: Version) {
         let message = ToParticipant::Admit {
             incarnation,
             world_line: self.world_line(),
             keep,
-            boundary: self.boundary().unwrap_or_default(),
+            boundary: self.boundary_to_tell(),
         };
         self.tell(object, incarnation, message);
     }
@@ -702,7 +734,9 @@ impl Coordinator {
             unreachable!("only a gather is finished");
         };
         for (object, joiner) in self.joiners.clone() {
-            if self.ledger.members().contains_key(&object) {
+            // Who has left or was removed is heard when its return is on record.
+            let member = self.ledger.members().get(&object);
+            if member.is_some_and(|member| member.standing == Standing::Present) {
                 let fragment = self.ledger.surviving(object, joiner.fragment);
                 fragments.insert(object, fragment);
             }
@@ -762,7 +796,12 @@ impl Coordinator {
             cause,
             cut,
         };
-        self.log(LogRecord::Decided { decision, boundary });
+        let blindly = !self.boundary_is_known;
+        self.log(LogRecord::Decided {
+            decision,
+            boundary,
+            blindly,
+        });
     }
 
     /// What is to be repaired next. Removals first: what the removed would lose by any other decision nobody
@@ -821,8 +860,9 @@ impl Coordinator {
             LogRecord::Left {
                 object,
                 incarnation,
-                ..
+                version,
             } => {
+                self.graph.remember_committed([(object, version)]);
                 self.removing.remove(&object);
                 self.wait_no_more_for(object);
                 self.tell(object, incarnation, ToParticipant::Left { incarnation });
@@ -833,6 +873,9 @@ impl Coordinator {
     }
 
     fn announce(&mut self, decision: Decision) {
+        // The log is done with: from here on the boundary is told again, all of it.
+        self.phase = Phase::Steady;
+        self.graph.tell_all();
         let cause = decision.cause.clone();
         self.effects
             .push_back(CoordinatorEffect::Broadcast(ToParticipant::Decide(
@@ -847,6 +890,11 @@ impl Coordinator {
             }
             Cause::Removed(objects) => {
                 self.removing.retain(|object| !objects.contains(object));
+                // One that waits to be admitted does not listen to decisions.
+                for object in objects {
+                    let incarnation = self.ledger.members()[&object].incarnation;
+                    self.refuse(object, incarnation, Refusal::Removed);
+                }
                 self.know_boundary();
             }
         }
@@ -857,16 +905,18 @@ impl Coordinator {
         self.phase = Phase::Announcing { waiting };
     }
 
-    /// Puts one checkpoint in the place of many records: the log grows neither with work nor with failures, only with
-    /// members (rule P13).
-    fn shorten_log(&mut self) {
-        let is_long = self.records > 2 * self.ledger.members().len();
-        if is_long && self.logging.is_empty() && !self.is_superseded {
-            self.ledger.forget(|object| self.graph.committed(object));
-            self.records = 0;
-            self.effects
-                .push_back(CoordinatorEffect::Checkpoint(self.ledger.clone()));
-        }
+    /// Whether one checkpoint should take the place of the records: the log grows neither with work nor with
+    /// failures, only with members (rule P13).
+    fn is_log_long(&self) -> bool {
+        self.phase == Phase::Steady
+            && self.logging.is_empty()
+            && self.records > 2 * self.ledger.members().len()
+    }
+
+    fn shorten_log(&mut self) -> Ledger {
+        self.ledger.forget(|object| self.graph.committed(object));
+        self.records = 0;
+        self.ledger.clone()
     }
 }
 

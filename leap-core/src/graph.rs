@@ -146,6 +146,15 @@ impl Graph {
             .collect()
     }
 
+    /// Tells the whole boundary as news.
+    pub(crate) fn tell_all(&mut self) {
+        for (index, state) in (0..).zip(&mut self.objects) {
+            if !std::mem::replace(&mut state.has_advanced, true) {
+                self.advanced.push(Slot(index));
+            }
+        }
+    }
+
     pub(crate) fn has_advanced(&self) -> bool {
         !self.advanced.is_empty()
     }

@@ -56,6 +56,9 @@ pub enum LogRecord {
         /// The boundary at that moment, if objects are removed: if one comes back, what it has in storage
         /// survives as far as it depends on nothing beyond.
         boundary: BTreeMap<ObjectId, Version>,
+        /// Objects are removed by a coordinator that did not know the boundary. One that knows more of it than
+        /// `boundary` says cannot come back: others may have rolled back what it depends on.
+        blindly: bool,
     },
 }
 
@@ -66,7 +69,10 @@ pub(crate) enum Standing {
     /// It ended with all up to this version committed, and is not asked for anything until it is back.
     Left(Version),
     /// The same, but it was removed and may not know.
-    Removed(Version),
+    Removed {
+        committed: Version,
+        blindly: bool,
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -166,7 +172,9 @@ impl Ledger {
             .members
             .iter()
             .filter_map(|(&object, member)| match member.standing {
-                Standing::Left(version) | Standing::Removed(version) => Some((object, version)),
+                Standing::Left(committed) | Standing::Removed { committed, .. } => {
+                    Some((object, committed))
+                }
                 Standing::Present => None,
             });
         away.collect()
@@ -178,6 +186,14 @@ impl Ledger {
 
     pub(crate) fn recent(&self) -> &Recent {
         &self.recent
+    }
+
+    /// Whether an object that comes back knows of a boundary that was given up with it.
+    pub(crate) fn has_given_up(&self, object: ObjectId, fragment: &Fragment) -> bool {
+        self.members.get(&object).is_some_and(|member| {
+            matches!(member.standing, Standing::Removed { committed, blindly: true }
+                if fragment.committed > committed)
+        })
     }
 
     /// What decisions that were taken since leave of what storage gave back: what was removed once does
@@ -213,7 +229,11 @@ impl Ledger {
                 incarnation,
                 version,
             } => self.set(object, incarnation, Standing::Left(version)),
-            LogRecord::Decided { decision, boundary } => {
+            LogRecord::Decided {
+                decision,
+                boundary,
+                blindly,
+            } => {
                 let is_next = self.recent.push(decision, remembered);
                 assert!(is_next, "decisions are logged one after the other");
                 self.cut_all(decision);
@@ -224,6 +244,7 @@ impl Ledger {
                     Cause::Removed(objects) => {
                         for &object in objects {
                             self.remove(object, decision, boundary);
+                            self.set_removed(object, boundary, *blindly);
                         }
                     }
                 }
@@ -282,9 +303,17 @@ impl Ledger {
             world_line: decision.world_line,
             kept: Kept::Within(boundary.clone()),
         });
+    }
+
+    fn set_removed(
+        &mut self,
+        object: ObjectId,
+        boundary: &BTreeMap<ObjectId, Version>,
+        blindly: bool,
+    ) {
+        let committed = boundary.get(&object).copied().unwrap_or_default();
         if let Some(member) = self.members.get_mut(&object) {
-            let committed = boundary.get(&object).copied();
-            member.standing = Standing::Removed(committed.unwrap_or_default());
+            member.standing = Standing::Removed { committed, blindly };
         }
     }
 

@@ -145,7 +145,7 @@ pub enum Refusal {
         by: Incarnation,
     },
     /// The object was removed from the cluster. Its next incarnation may join, with what it has that was
-    /// inside the boundary.
+    /// inside the boundary; unless the removal gave up a boundary that it knows.
     #[error("the object was removed from the cluster")]
     Removed,
     /// The cluster has gone on without this incarnation for longer than anybody remembers. It is no

@@ -105,8 +105,8 @@ fn impossible_counters_are_refused_wherever_they_are() {
             ToCoordinator::decode(&encoding(&[0, 1, 1, 0, 0, 1, 4, 0, 1, 7, impossible, 1])).err(),
             // The boundary; a decision's cut.
             ToParticipant::decode(&encoding_of(2, &[5, 1, 7, impossible])).err(),
-            LogRecord::decode(&encoding_of(2, &[2, 1, 0, 1, 2, 1, 7, impossible, 0])).err(),
-            LogRecord::decode(&encoding_of(2, &[2, 1, 1, 1, 2, 0, 1, 7, impossible])).err(),
+            LogRecord::decode(&encoding_of(2, &[2, 1, 0, 1, 2, 1, 7, impossible, 0, 0])).err(),
+            LogRecord::decode(&encoding_of(2, &[2, 1, 1, 1, 2, 0, 1, 7, impossible, 0])).err(),
             // Metadata: the version, a dependency, a channel position.
             VersionMetadata::decode(&encoding(&[impossible, 0, 0, 0, 0, 1])).err(),
             VersionMetadata::decode(&encoding(&[4, 0, 0, 1, 7, impossible, 0, 1])).err(),

@@ -91,6 +91,11 @@ pub(crate) enum Fact<'a> {
     Quiet {
         boundary: &'a BTreeMap<ObjectId, Version>,
     },
+    /// A coordinator in this world-line begins a repair or decides; these members live in an older one.
+    Repairs {
+        world_line: WorldLine,
+        behind: &'a [ObjectId],
+    },
     /// A record is durable.
     Logged { record: &'a LogRecord },
     /// The coordinator's log is about to be replaced by one checkpoint with so many entries.

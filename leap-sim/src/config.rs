@@ -30,6 +30,64 @@ pub(crate) enum Fault {
     CrashWhileLogging { downtime_us: u64 },
     /// An object leaves, and comes back later.
     Leave { target: u64 },
+    /// An object is said never to come back, and removed. It may live all the same; it may come back before
+    /// everybody else has come to rest without it, or only then.
+    Remove {
+        target: u64,
+        lives: bool,
+        back_after_us: Option<u64>,
+    },
+}
+
+/// How many kinds of faults there are.
+const KINDS: u64 = 12;
+
+impl Fault {
+    /// Draws a fault of one kind.
+    fn draw(kind: u64, random: &mut Random) -> Self {
+        let target = random.draw() >> 8;
+        let time = random.between((0, 3_000));
+        let (downtime_us, duration_us) = (time, time);
+        match kind {
+            0 => Self::CrashProcess {
+                target,
+                downtime_us,
+            },
+            1 => Self::ReplaceProcess {
+                target,
+                isolated_us: time,
+            },
+            2 => Self::RestartObject {
+                target,
+                downtime_us,
+            },
+            3 => Self::FailWrite {
+                target,
+                downtime_us,
+            },
+            4 => Self::SlowStorage {
+                target,
+                duration_us,
+            },
+            5 => Self::BreakLink {
+                target,
+                downtime_us,
+            },
+            6 => Self::Isolate {
+                target,
+                duration_us,
+            },
+            7 => Self::CrashCoordinator { downtime_us },
+            8 => Self::ReplaceCoordinator,
+            9 => Self::CrashWhileLogging { downtime_us },
+            10 => Self::Leave { target },
+            _ => Self::Remove {
+                target,
+                lives: random.chance(300),
+                back_after_us: random.chance(400).then_some(time),
+            },
+        }
+    }
 }
 
 /// One run's configuration. Pairs are spans, both ends included.
@@ -116,46 +174,11 @@ impl Config {
     fn draw_faults(&mut self, random: &mut Random) {
         // One seed in eight runs without faults, some with one kind only.
         let count = *random.pick(&[0, 1, 2, 3, 4, 6, 8, 12]);
-        let only = random.chance(250).then(|| random.below(11));
+        let only = random.chance(250).then(|| random.below(KINDS));
         for _ in 0..count {
             let at = random.below(self.heal_us);
-            let target = random.draw() >> 8;
-            let time = random.between((0, 3_000));
-            let fault = match only.unwrap_or_else(|| random.below(11)) {
-                0 => Fault::CrashProcess {
-                    target,
-                    downtime_us: time,
-                },
-                1 => Fault::ReplaceProcess {
-                    target,
-                    isolated_us: time,
-                },
-                2 => Fault::RestartObject {
-                    target,
-                    downtime_us: time,
-                },
-                3 => Fault::FailWrite {
-                    target,
-                    downtime_us: time,
-                },
-                4 => Fault::SlowStorage {
-                    target,
-                    duration_us: time,
-                },
-                5 => Fault::BreakLink {
-                    target,
-                    downtime_us: time,
-                },
-                6 => Fault::Isolate {
-                    target,
-                    duration_us: time,
-                },
-                7 => Fault::CrashCoordinator { downtime_us: time },
-                8 => Fault::ReplaceCoordinator,
-                9 => Fault::CrashWhileLogging { downtime_us: time },
-                _ => Fault::Leave { target },
-            };
-            self.faults.push((at, fault));
+            let kind = only.unwrap_or_else(|| random.below(KINDS));
+            self.faults.push((at, Fault::draw(kind, random)));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How faults strike.
 
-use leap_core::{Input, ObjectId};
+use leap_core::{CoordinatorInput, Input, ObjectId};
 
 use crate::{
     config::Fault,
@@ -83,6 +83,47 @@ impl World {
                 self.crash_while_logging = Some(downtime_us);
             }
             Fault::Leave { target } => self.leave(target),
+            Fault::Remove {
+                target,
+                lives,
+                back_after_us,
+            } => self.remove(self.some_object(target), lives, back_after_us),
+        }
+    }
+
+    fn remove(&mut self, object: ObjectId, lives: bool, back_after_us: Option<u64>) {
+        let newest = self.newest[slot(object)];
+        if let Some(newest) = newest.filter(|_| !lives) {
+            self.gone[slot(object)] = true;
+            self.kill(newest);
+        }
+        if let Some(back_after_us) = back_after_us {
+            self.plan(back_after_us, Event::Reappear(object));
+        }
+        let delay = self.random.below(2_000);
+        self.plan(delay, Event::AskRemoval(object));
+    }
+
+    /// Asks for a removal until the coordinator has it on record. Whoever lives is asked for once.
+    ///
+    /// A coordinator that waits for an object to know the boundary is not asked, since it would have to give up what only
+    /// that object knows; the object comes back at last.
+    pub(crate) fn ask_removal(&mut self, object: ObjectId) {
+        let seat = self.newest_seat();
+        let knows = |seat: &SeatId| self.seats[seat.0].coordinator.boundary().is_some();
+        if let Some(seat) = seat.filter(knows) {
+            self.input_seat(seat, CoordinatorInput::Remove(object));
+        } else if self.is_healed && seat.is_some() {
+            return self.reappear(object);
+        }
+        if self.gone[slot(object)] {
+            self.plan(500, Event::AskRemoval(object));
+        }
+    }
+
+    pub(crate) fn reappear(&mut self, object: ObjectId) {
+        if std::mem::replace(&mut self.gone[slot(object)], false) {
+            self.start_object(object);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use leap_core::message::Refusal;
 use leap_core::{
     Admission, Effect, Header, Incarnation, Input, ObjectId, OutputId, Participant, PeerMessage,
     PersistTicket, ToCoordinator, ToParticipant, Version, VersionMetadata, WorldLine,
@@ -81,6 +82,8 @@ pub(crate) struct Instance {
     /// The state at the end of each version that a rollback may ask for.
     images: BTreeMap<Version, (Account, Option<VertexId>)>,
     since_checkpoint: u64,
+    /// The newest world-line in which it runs actions, or ran them.
+    pub(crate) entered: Option<WorldLine>,
 }
 
 impl Instance {
@@ -88,8 +91,8 @@ impl Instance {
         self.participant.incarnation()
     }
 
-    /// What keeps it from being at rest.
-    pub(crate) fn unrest(&self, world_line: WorldLine) -> Option<String> {
+    /// What keeps it from being all committed.
+    pub(crate) fn unsettled(&self, world_line: WorldLine) -> Option<String> {
         let participant = &self.participant;
         let reason = if !self.is_alive {
             "is not alive".to_owned()
@@ -104,7 +107,16 @@ impl Instance {
                 participant.committed(),
                 participant.durable()
             )
-        } else if participant.unacknowledged() + participant.held() > 0 {
+        } else {
+            return None;
+        };
+        Some(reason)
+    }
+
+    /// What it still has to do.
+    pub(crate) fn busy(&self) -> Option<String> {
+        let participant = &self.participant;
+        let reason = if participant.unacknowledged() + participant.held() > 0 {
             format!(
                 "keeps {} sent messages and holds {} received ones",
                 participant.unacknowledged(),
@@ -154,6 +166,7 @@ impl World {
             last: images.last_key_value().and_then(|(_, image)| image.1),
             images,
             since_checkpoint: self.config.checkpoint_every,
+            entered: None,
         });
         self.newest[slot(object)] = Some(id);
         self.processes[process.0].instances.push(id);
@@ -317,7 +330,10 @@ impl World {
             Effect::SealNeeded { at_least } => self.want_seal(id, at_least),
             Effect::Persist { ticket, metadata } => self.persist(id, ticket, metadata),
             Effect::Restore { version } => self.restore(id, version),
-            Effect::Entered(world_line) => self.observe(&Fact::Entered { object, world_line }),
+            Effect::Entered(world_line) => {
+                self.instances[id.0].entered = Some(world_line);
+                self.observe(&Fact::Entered { object, world_line });
+            }
             Effect::Committed(version) => self.committed(id, version),
             Effect::Release(output) => {
                 let output = self.instances[id.0].outputs.remove(&output);
@@ -329,6 +345,7 @@ impl World {
                 let output = self.instances[id.0].outputs.remove(&output);
                 assert!(output.is_some(), "outputs are released or discarded once");
             }
+            Effect::Refused(Refusal::Removed | Refusal::LeftBehind { .. }) => self.removed(id),
             Effect::Refused(_) => self.kill(id),
             Effect::Left => self.left(id),
         }
@@ -373,6 +390,13 @@ impl World {
         for held in std::mem::take(&mut self.instances[id.0].held) {
             self.visit(id, held);
         }
+    }
+
+    /// It lived, and was removed all the same; its next life comes later.
+    fn removed(&mut self, id: InstanceId) {
+        let back_after_us = self.random.below(3_000);
+        let is_newest = !self.instances[id.0].is_superseded;
+        self.kill_and_restart(id, is_newest.then_some(back_after_us));
     }
 
     fn left(&mut self, id: InstanceId) {

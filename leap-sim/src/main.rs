@@ -52,6 +52,8 @@ enum Switch {
     P8,
     /// Decide, log, release.
     P10,
+    /// Its acknowledgement.
+    P10Acknowledgement,
     /// Fencing, also that of the simulated storage.
     P12,
 }
@@ -63,6 +65,7 @@ impl Switch {
             Self::P5 => Rule::P5,
             Self::P8 => Rule::P8,
             Self::P10 => Rule::P10,
+            Self::P10Acknowledgement => Rule::P10Acknowledgement,
             Self::P12 => Rule::P12,
         }
     }

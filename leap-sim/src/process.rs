@@ -50,7 +50,8 @@ impl World {
             routes: BTreeMap::new(),
         });
         for index in 0..self.newest.len() {
-            if self.config.placement[index] == place && !self.away[index] {
+            let is_there = !self.away[index] && !self.gone[index];
+            if self.config.placement[index] == place && is_there {
                 self.start_instance(id, ObjectId(index as u64));
             }
         }
@@ -64,6 +65,9 @@ impl World {
 
     /// The next life of an object, in the process that is in its place.
     pub(crate) fn start_object(&mut self, object: ObjectId) {
+        if self.gone[slot(object)] {
+            return;
+        }
         self.away[slot(object)] = false;
         let process = self.places[self.config.placement[slot(object)]];
         let Some(process) = process.filter(|process| self.processes[process.0].is_alive) else {

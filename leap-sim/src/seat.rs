@@ -9,6 +9,7 @@ use leap_core::{
 
 use crate::{
     checker::Fact,
+    instance::Instance,
     network::{ConnectionId, End, Wire},
     world::{Event, ProcessId, SeatId, World},
 };
@@ -208,6 +209,10 @@ impl World {
                 }
                 CoordinatorEffect::Broadcast(message) => {
                     self.judge_published(id, &message);
+                    // After a restart nobody knows who has acknowledged what: the first gather asks.
+                    if matches!(&message, ToParticipant::Gather { gather } if gather.number > 1) {
+                        self.judge_repair(id);
+                    }
                     let links: Vec<_> = self.seats[id.0].links.keys().copied().collect();
                     for link in links {
                         self.send_over(id, link, None, message.clone());
@@ -239,6 +244,9 @@ impl World {
 /// The log.
 impl World {
     fn append_record(&mut self, id: SeatId, record: LogRecord) {
+        if matches!(record, LogRecord::Decided { .. }) {
+            self.judge_repair(id);
+        }
         let term = self.seats[id.0].term;
         if term < self.log.owner && self.is_fencing {
             // Refused. It learns so and gives up.
@@ -268,7 +276,8 @@ impl World {
             false => ledger,
         };
         let uncommitted = self.truth.all().filter(|(_, v)| !v.committed && !v.lost);
-        let allowed = 2 * self.newest.len() + self.config.remembered + uncommitted.count();
+        // Each object is a member, was cut, and may have been removed.
+        let allowed = 3 * self.newest.len() + self.config.remembered + uncommitted.count();
         self.observe(&Fact::LogShortened {
             entries: ledger.len(),
             allowed,
@@ -296,7 +305,15 @@ impl World {
         let (term, record) = self.log.take_due(now)?;
         self.say(format_args!("logged: {record:?}"));
         self.observe(&Fact::Logged { record: &record });
+        if let &LogRecord::Joined { object, keep, .. } = &record {
+            let lost = self.truth.come_back(object, keep);
+            self.lose(lost);
+        }
         if let LogRecord::Decided { decision, .. } = &record {
+            for seat in &mut self.seats {
+                seat.members
+                    .retain(|&member| !decision.is_removal_of(member));
+            }
             for vertex in self.truth.remove(decision) {
                 self.observe(&Fact::Lost { vertex });
             }
@@ -308,6 +325,28 @@ impl World {
 
 /// Judging.
 impl World {
+    /// A repair goes on: who takes part and has not yet entered the world-line that the one before opened?
+    fn judge_repair(&mut self, id: SeatId) {
+        let seat = &self.seats[id.0];
+        if seat.term < self.log.owner {
+            return;
+        }
+        let world_line = seat.coordinator.world_line();
+        let lives = |instance: &&Instance| instance.is_alive && !instance.is_superseded;
+        let behind: Vec<_> = self
+            .instances
+            .iter()
+            .filter(lives)
+            .filter(|instance| seat.coordinator.has_member(instance.object))
+            .filter(|instance| instance.entered.is_some_and(|entered| entered < world_line))
+            .map(|instance| instance.object)
+            .collect();
+        self.observe(&Fact::Repairs {
+            world_line,
+            behind: &behind,
+        });
+    }
+
     fn judge_published(&mut self, id: SeatId, message: &ToParticipant) {
         let (boundary, whole) = match message {
             ToParticipant::Welcome { boundary, .. } | ToParticipant::Admit { boundary, .. } => {

@@ -45,6 +45,8 @@ pub(crate) struct TrueVertex {
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     vertices: Vec<TrueVertex>,
+    /// Objects that were removed and are not back.
+    removed: BTreeSet<ObjectId>,
 }
 
 impl std::ops::Index<VertexId> for Truth {
@@ -121,6 +123,9 @@ impl Truth {
     /// What a decision removes, and what the failed object's older lives had lost before it. Returns
     /// what is newly lost.
     pub(crate) fn remove(&mut self, decision: &Decision) -> Vec<VertexId> {
+        if let Cause::Removed(objects) = &decision.cause {
+            self.removed.extend(objects);
+        }
         let mut lost = Vec::new();
         for (index, vertex) in self.vertices.iter_mut().enumerate() {
             // What a removed object has survives if it was inside the boundary: that shows when it is back.
@@ -143,6 +148,23 @@ impl Truth {
             }
         }
         lost
+    }
+}
+
+impl Truth {
+    /// An object joins with what it has up to `keep`. If it had been removed, the rest is lost now: returns it.
+    pub(crate) fn come_back(&mut self, object: ObjectId, keep: Version) -> Vec<VertexId> {
+        if !self.removed.remove(&object) {
+            return Vec::new();
+        }
+        let own = self.all().filter(|(_, vertex)| vertex.object == object);
+        let beyond = own.filter(|(_, vertex)| vertex.version > keep);
+        beyond.map(|(id, _)| id).collect()
+    }
+
+    /// Whether an object was removed and is not back: nobody cares what its storage holds.
+    pub(crate) fn is_removed(&self, object: ObjectId) -> bool {
+        self.removed.contains(&object)
     }
 }
 

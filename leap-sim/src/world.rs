@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
 };
 
-use leap_core::{ObjectId, PersistTicket, Rules};
+use leap_core::{Coordinator, ObjectId, PersistTicket, Rules};
 
 use crate::{
     checker::{Checkers, Fact, Rest, Violation},
@@ -90,6 +90,10 @@ pub(crate) enum Event {
     SpawnSThread,
     StepSThread(ProcessId, SThreadId),
     Fault(Fault),
+    /// Somebody asks the coordinator to remove this object, until it is removed or back.
+    AskRemoval(ObjectId),
+    /// An object that would never come back does.
+    Reappear(ObjectId),
     Heal,
     CheckRest,
 }
@@ -147,6 +151,8 @@ pub(crate) struct World {
     pub(crate) newest: Vec<Option<InstanceId>>,
     /// Objects that have left and are not back.
     pub(crate) away: Vec<bool>,
+    /// Objects that do not come back by themselves.
+    pub(crate) gone: Vec<bool>,
     pub(crate) seats: Vec<Seat>,
     pub(crate) crash_while_logging: Option<u64>,
     pub(crate) connections: Vec<Connection>,
@@ -160,6 +166,8 @@ pub(crate) struct World {
     checkers: Checkers,
     planned: BinaryHeap<Planned>,
     order: u64,
+    /// When what goes on now began: after it, the world has to come to rest.
+    calm_since: u64,
     at_rest: bool,
 }
 
@@ -187,6 +195,7 @@ impl World {
             instances: Vec::new(),
             newest: vec![None; objects],
             away: vec![false; objects],
+            gone: vec![false; objects],
             seats: Vec::new(),
             crash_while_logging: None,
             connections: Vec::new(),
@@ -199,6 +208,7 @@ impl World {
             checkers: Checkers::default(),
             planned: BinaryHeap::new(),
             order: 0,
+            calm_since: 0,
             at_rest: false,
             config,
         }
@@ -285,6 +295,8 @@ impl World {
             Event::SpawnSThread => self.spawn_sthread(),
             Event::StepSThread(process, sthread) => self.step_sthread(process, sthread),
             Event::Fault(fault) => self.strike(fault),
+            Event::AskRemoval(object) => self.ask_removal(object),
+            Event::Reappear(object) => self.reappear(object),
             Event::Heal => self.heal(),
             Event::CheckRest => self.check_rest(),
         }
@@ -336,21 +348,76 @@ impl World {
         for connection in &mut self.connections {
             connection.blocked_until = 0;
         }
+        self.calm_since = self.now;
         self.plan(REST_EVERY_US, Event::CheckRest);
     }
 
+    /// First everything must come to rest without those who are gone; then they come back, and
+    /// everything must come to rest with them.
     fn check_rest(&mut self) {
-        let unrest = self.unrest();
+        let somebody_is_gone = self.gone.contains(&true);
+        let unrest = match somebody_is_gone {
+            true => self.unrest_without_the_gone(),
+            false => self.unrest(),
+        };
         if let Some(reason) = unrest {
-            if self.now > self.config.heal_us + PATIENCE_US {
+            if self.now > self.calm_since + PATIENCE_US {
                 self.violate("liveness", reason);
             }
-            self.plan(REST_EVERY_US, Event::CheckRest);
-            return;
+            return self.plan(REST_EVERY_US, Event::CheckRest);
+        }
+        if somebody_is_gone {
+            self.calm_since = self.now;
+            for object in 0..self.gone.len() {
+                self.reappear(ObjectId(object as u64));
+            }
+            return self.plan(REST_EVERY_US, Event::CheckRest);
         }
         let rest = self.rest();
         self.observe(&Fact::Converged(&rest));
         self.at_rest = true;
+    }
+
+    /// The newest coordinator, when it waits for nobody; or what keeps it from that.
+    fn calm_coordinator(&self) -> Result<&Coordinator, String> {
+        let seat = self.seats.last().filter(|seat| seat.is_alive);
+        let coordinator = &seat.ok_or("there is no coordinator")?.coordinator;
+        let waiting_for = coordinator.waiting_for();
+        if waiting_for.is_empty() {
+            Ok(coordinator)
+        } else {
+            Err(format!("the coordinator waits for {waiting_for:?}"))
+        }
+    }
+
+    /// What keeps those who are there from going on without those who are gone.
+    fn unrest_without_the_gone(&self) -> Option<String> {
+        let coordinator = match self.calm_coordinator() {
+            Ok(coordinator) => coordinator,
+            Err(reason) => return Some(reason),
+        };
+        (0..self.newest.len()).find_map(|index| match self.gone[index] {
+            true => coordinator
+                .has_member(ObjectId(index as u64))
+                .then(|| format!("o{index} is still a member")),
+            false => self.unsettled(index, coordinator),
+        })
+    }
+
+    /// What keeps an object from being all committed.
+    fn unsettled(&self, index: usize, coordinator: &Coordinator) -> Option<String> {
+        let Some(boundary) = coordinator.boundary() else {
+            return Some("the coordinator does not know the boundary".to_owned());
+        };
+        let Some(newest) = self.newest[index].filter(|_| !self.away[index]) else {
+            return Some(format!("o{index} is not there"));
+        };
+        let instance = &self.instances[newest.0];
+        let told = boundary.get(&instance.object).copied().unwrap_or_default();
+        let unsettled = instance.unsettled(coordinator.world_line()).or_else(|| {
+            (told != instance.participant.latest()).then(|| format!("the boundary is at {told:?}"))
+        });
+        unsettled.map(|unsettled| format!("o{index}: {unsettled}"))
     }
 
     /// What keeps the world from being at rest.
@@ -358,30 +425,22 @@ impl World {
         if let Some(request) = self.requests.iter().position(|request| !request.answered) {
             return Some(format!("request {request} is not answered"));
         }
-        let seat = self.seats.last().filter(|seat| seat.is_alive);
-        let Some(seat) = seat else {
-            return Some("there is no coordinator".to_owned());
+        let coordinator = match self.calm_coordinator() {
+            Ok(coordinator) => coordinator,
+            Err(reason) => return Some(reason),
         };
-        let Some(boundary) = seat.coordinator.boundary() else {
-            return Some("the coordinator does not know the boundary".to_owned());
-        };
-        let waiting_for = seat.coordinator.waiting_for();
-        if !waiting_for.is_empty() {
-            return Some(format!("the coordinator waits for {waiting_for:?}"));
-        }
         for (index, newest) in self.newest.iter().enumerate() {
-            let Some(newest) = newest.filter(|_| !self.away[index]) else {
-                return Some(format!("o{index} is not there"));
-            };
-            let instance = &self.instances[newest.0];
-            let told = boundary.get(&instance.object).copied().unwrap_or_default();
-            let unrest = instance.unrest(seat.coordinator.world_line()).or_else(|| {
-                (told != instance.participant.latest())
-                    .then(|| format!("the boundary is at {told:?}"))
-            });
-            if let Some(unrest) = unrest {
-                return Some(format!("o{index}: {unrest}"));
+            let busy = || newest.and_then(|newest| self.instances[newest.0].busy());
+            if let Some(unrest) = self.unsettled(index, coordinator).or_else(busy) {
+                return Some(unrest);
             }
+        }
+        if self
+            .journals
+            .iter()
+            .any(|journal| !journal.pending.is_empty())
+        {
+            return Some("writes are under way".to_owned());
         }
         if self.log.writing.is_some() {
             return Some("the log is being shortened".to_owned());

@@ -28,6 +28,21 @@ fn the_same_seed_twice_is_the_same_run() {
     }
 }
 
+/// Nothing depends on the order of a hash map, an address or anything else that differs between processes.
+#[test]
+fn the_same_seed_in_another_process_is_the_same_run() {
+    for seed in 0..10 {
+        let outcome = run(seed, &Options::default());
+        let here = format!("trace hash {:016x}", outcome.trace_hash);
+        let there = std::process::Command::new(env!("CARGO_BIN_EXE_leap-sim"))
+            .args(["--seed", &seed.to_string()])
+            .output()
+            .expect("the command is built with its tests");
+        let there = String::from_utf8_lossy(&there.stdout);
+        assert!(there.contains(&here), "{here} here, there: {there}");
+    }
+}
+
 #[test]
 fn keeping_the_trace_changes_nothing() {
     let trace = Options {
@@ -56,10 +71,14 @@ fn canary(rule: Rule, checker: &str) {
         without: Some(rule),
         ..Options::default()
     };
-    let found = (0..CANARY_SEEDS).find_map(|seed| run(seed, &options).violation);
-    let found = found
-        .unwrap_or_else(|| panic!("{CANARY_SEEDS} seeds without {rule:?}, and nobody noticed"));
-    assert_eq!(found.checker, checker, "{found}");
+    // Others may notice as well, and earlier.
+    let found = (0..CANARY_SEEDS)
+        .filter_map(|seed| run(seed, &options).violation)
+        .any(|found| found.checker == checker);
+    assert!(
+        found,
+        "{CANARY_SEEDS} seeds without {rule:?}, and {checker} noticed nothing"
+    );
 }
 
 #[test]
@@ -80,6 +99,11 @@ fn without_release_p08_notices() {
 #[test]
 fn without_logging_before_acting_p10_notices() {
     canary(Rule::P10, "p10_decide_log_release");
+}
+
+#[test]
+fn without_the_acknowledgement_p10_notices() {
+    canary(Rule::P10Acknowledgement, "p10_decide_log_release");
 }
 
 #[test]

@@ -9,6 +9,7 @@ const C: ObjectId = ObjectId(3);
 const W0: WorldLine = WorldLine(0);
 const W1: WorldLine = WorldLine(1);
 const W2: WorldLine = WorldLine(2);
+const W3: WorldLine = WorldLine(3);
 
 use CoordinatorEffect::{Broadcast, Log, ToLink, ToObject};
 use CoordinatorInput::{Logged, Message, Subscribe};
@@ -109,7 +110,11 @@ fn joined(object: ObjectId) -> LogRecord {
 
 fn decided(decision: Decision) -> LogRecord {
     let boundary = BTreeMap::new();
-    LogRecord::Decided { decision, boundary }
+    LogRecord::Decided {
+        decision,
+        boundary,
+        blindly: false,
+    }
 }
 
 fn subscribe(link: u64, world_line: Option<WorldLine>) -> CoordinatorInput {
@@ -216,7 +221,8 @@ fn logging() -> Coordinator {
     let volatile = fragment(W0, 0, &[(1, &[], true), (2, &[(B, 1)], false)]);
     assert_eq!(
         on(&mut coordinator, report(A, Some(gather(2)), volatile)),
-        [Log(decided(repair())), told_boundary(&[(A, 1)]),]
+        [Log(decided(repair()))],
+        "news of the boundary wait for the log"
     );
     coordinator
 }
@@ -234,6 +240,7 @@ fn announcing() -> Coordinator {
         [
             Broadcast(ToParticipant::Decide(repair())),
             admitted(B, 2, W1, 0, &[(A, 1), (B, 0)]),
+            told_boundary(&[(A, 1), (B, 0)]),
         ]
     );
     assert_eq!(coordinator.waiting_for(), [A, B]);
@@ -319,12 +326,12 @@ mod membership {
             incarnation: Incarnation(1),
             version: Version(4),
         };
-        assert_eq!(
-            on(&mut coordinator, leave(A, 4)),
-            [Log(record), told_boundary(&[(A, 4)])]
-        );
+        assert_eq!(on(&mut coordinator, leave(A, 4)), [Log(record)]);
         assert_eq!(on(&mut coordinator, leave(A, 4)), [], "told twice");
-        assert_eq!(on(&mut coordinator, Logged), [left(A)]);
+        assert_eq!(
+            on(&mut coordinator, Logged),
+            [left(A), told_boundary(&[(A, 4)])]
+        );
         assert_eq!(
             on(&mut coordinator, leave(A, 4)),
             [left(A)],
@@ -371,6 +378,223 @@ mod membership {
         on(&mut coordinator, leave(A, 1));
         assert_eq!(on(&mut coordinator, Logged), [left(A)]);
         assert_eq!(coordinator.waiting_for(), [B]);
+    }
+}
+
+mod superseded {
+    use super::*;
+
+    #[test]
+    fn a_life_that_was_admitted_elsewhere_shows_a_successor() {
+        // rule P11: B's next life waits here, and was admitted by somebody else meanwhile.
+        let mut coordinator = logging();
+        on(&mut coordinator, report_of_life(B, 2, nothing(W0)));
+        assert!(coordinator.is_superseded());
+    }
+}
+
+mod removal {
+    use super::*;
+
+    fn removed(objects: &[ObjectId], cut: &[(ObjectId, u64)]) -> Decision {
+        Decision {
+            world_line: W1,
+            cause: Cause::Removed(objects.iter().copied().collect()),
+            cut: versions(cut),
+        }
+    }
+
+    fn record(decision: Decision, boundary: &[(ObjectId, u64)], blindly: bool) -> LogRecord {
+        let boundary = versions(boundary);
+        LogRecord::Decided {
+            decision,
+            boundary,
+            blindly,
+        }
+    }
+
+    /// B has persisted 1, and 2, which depends on A's version 2, which is volatile and depends on B's 2; B is removed,
+    /// and that is durable.
+    fn without_b() -> Coordinator {
+        let mut coordinator = steady(&[A, B]);
+        on(&mut coordinator, persisted(B, 1, &[]));
+        on(&mut coordinator, persisted(B, 2, &[(A, 2)]));
+        assert_eq!(
+            on(&mut coordinator, CoordinatorInput::Remove(B)),
+            [gather_starts(2)]
+        );
+        assert!(!coordinator.has_member(B));
+        assert_eq!(coordinator.waiting_for(), [A]);
+        assert_eq!(on(&mut coordinator, persisted(B, 3, &[])), [], "too late");
+        let volatile = fragment(W0, 0, &[(1, &[], false), (2, &[(B, 2)], false)]);
+        let decision = removed(&[B], &[(A, 1), (B, 1)]);
+        let record = record(decision.clone(), &[(A, 0), (B, 1)], false);
+        assert_eq!(
+            on(&mut coordinator, report(A, Some(gather(2)), volatile)),
+            [Log(record)]
+        );
+        assert_eq!(
+            on(&mut coordinator, Logged),
+            [
+                Broadcast(ToParticipant::Decide(decision)),
+                refused(B, 1, Refusal::Removed),
+                told_boundary(&[(A, 0), (B, 1)]),
+            ]
+        );
+        assert_eq!(coordinator.waiting_for(), [A]);
+        on(&mut coordinator, report(A, None, fragment(W1, 0, &[])));
+        assert_eq!(coordinator.phase, Phase::Steady);
+        coordinator
+    }
+
+    #[test]
+    fn whoever_depends_on_what_was_not_inside_the_boundary_rolls_back() {
+        // rules P9, P10
+        without_b();
+    }
+
+    #[test]
+    fn its_life_is_told_so_and_its_next_one_keeps_what_was_inside_the_boundary() {
+        // rules P7, P12
+        let mut coordinator = without_b();
+        for input in [join(B, 1, nothing(W0)), report(B, None, nothing(W0))] {
+            assert_eq!(
+                on(&mut coordinator, input),
+                [refused(B, 1, Refusal::Removed)]
+            );
+        }
+        let stored = [
+            (1, &[][..], true),
+            (2, &[(A, 2)][..], true),
+            (3, &[][..], true),
+        ];
+        let joined = LogRecord::Joined {
+            object: B,
+            incarnation: Incarnation(2),
+            keep: Version(1),
+        };
+        let returns = join(B, 2, fragment(W0, 0, &stored));
+        assert_eq!(on(&mut coordinator, returns), [Log(joined)]);
+        assert_eq!(
+            on(&mut coordinator, Logged),
+            [admitted(B, 2, W1, 1, &[(A, 0), (B, 1)])]
+        );
+    }
+
+    #[test]
+    fn what_it_committed_by_itself_it_keeps() {
+        // rule P7: version 2 depends on nothing, so B knew it to be committed and may have told outsiders.
+        let mut coordinator = without_b();
+        let stored = fragment(W0, 0, &[(1, &[], true), (2, &[], true)]);
+        let effects = on(&mut coordinator, join(B, 2, stored));
+        assert!(
+            matches!(
+                effects[..],
+                [Log(LogRecord::Joined {
+                    keep: Version(2),
+                    ..
+                })]
+            ),
+            "{effects:?}"
+        );
+    }
+
+    #[test]
+    fn its_next_life_makes_the_request_void() {
+        let mut coordinator = restarted(&[A, B]);
+        on(&mut coordinator, CoordinatorInput::Remove(B));
+        on(&mut coordinator, join(B, 2, nothing(W0)));
+        assert!(coordinator.has_member(B));
+        assert_eq!(
+            on(&mut coordinator, report(A, Some(gather(1)), nothing(W0))),
+            [Log(decided(decision(W1, B, 2, &[(B, 0)])))]
+        );
+    }
+
+    #[test]
+    fn a_gather_after_a_restart_does_not_wait_for_it() {
+        // rule P11, and the one exception to P7: nobody can be asked for what only B knew.
+        let mut coordinator = restarted(&[A, B]);
+        let known = Subscribe {
+            link: LinkId(1),
+            world_line: Some(W0),
+            boundary: versions(&[(B, 1)]),
+        };
+        on(&mut coordinator, known);
+        on(&mut coordinator, CoordinatorInput::Remove(B));
+        let decision = removed(&[B], &[(A, 0), (B, 1)]);
+        let durable = fragment(W0, 0, &[(2, &[(B, 2)], true)]);
+        assert_eq!(
+            on(&mut coordinator, report(A, Some(gather(1)), durable)),
+            [Log(record(decision, &[(A, 0), (B, 1)], true))]
+        );
+        assert_eq!(coordinator.boundary(), None, "B is a member still");
+        on(&mut coordinator, Logged);
+        on(&mut coordinator, report(A, None, fragment(W1, 0, &[])));
+        assert_eq!(
+            on(&mut coordinator, join(B, 2, fragment(W0, 2, &[]))),
+            [refused(B, 2, Refusal::Removed)],
+            "it knows a boundary that was given up"
+        );
+    }
+}
+
+mod log {
+    use super::*;
+
+    /// B fails three times; then one checkpoint takes the place of the log.
+    fn shortened() -> (Coordinator, Ledger) {
+        let mut coordinator = announcing();
+        for (life, world_line) in [(3, W1), (4, W2)] {
+            on(
+                &mut coordinator,
+                report(A, None, fragment(world_line, 1, &[])),
+            );
+            on(&mut coordinator, join(B, life, nothing(world_line)));
+            let answer = gather(life);
+            on(
+                &mut coordinator,
+                report(A, Some(answer), fragment(world_line, 1, &[])),
+            );
+            on(&mut coordinator, Logged);
+        }
+        on(&mut coordinator, report(A, None, fragment(W3, 1, &[])));
+        let effects = on(&mut coordinator, report_of_life(B, 4, nothing(W3)));
+        let [CoordinatorEffect::Checkpoint(ledger)] = &effects[..] else {
+            panic!("{effects:?}");
+        };
+        (coordinator, ledger.clone())
+    }
+
+    #[test]
+    fn many_failures_leave_few_entries() {
+        // rule P13: two members, two cuts, three decisions for processes that were away.
+        let (coordinator, ledger) = shortened();
+        assert_eq!(ledger.world_line(), W3);
+        assert_eq!(ledger.len(), 7);
+        let restarted = Coordinator::recover(2, Some(ledger), []);
+        assert_eq!(restarted.world_line(), coordinator.world_line());
+        assert_eq!(restarted.waiting_for(), [A, B]);
+    }
+
+    #[test]
+    fn what_was_removed_does_not_come_back_after_it() {
+        // rules P9, P13: A was cut to version 1, and its storage still holds version 2 of the old world-line.
+        let (_, ledger) = shortened();
+        let stored = fragment(W0, 0, &[(1, &[], true), (2, &[(B, 1)], true)]);
+        let mut restarted = Coordinator::recover(1, Some(ledger), []);
+        restarted.poll_effect();
+        on(&mut restarted, join(A, 2, stored));
+        let answer = Message(ToCoordinator::Report {
+            object: B,
+            incarnation: Incarnation(4),
+            gather: Some(gather(1)),
+            fragment: nothing(W3),
+        });
+        assert_eq!(
+            on(&mut restarted, answer),
+            [Log(decided(decision(WorldLine(4), A, 2, &[(A, 1)])))]
+        );
     }
 }
 
@@ -568,7 +792,10 @@ mod repair {
         on(&mut coordinator, join(B, 3, nothing(W0)));
         assert_eq!(
             on(&mut coordinator, Logged),
-            [Broadcast(ToParticipant::Decide(repair()))]
+            [
+                Broadcast(ToParticipant::Decide(repair())),
+                told_boundary(&[(A, 1), (B, 0)]),
+            ]
         );
         assert_eq!(coordinator.waiting_for(), [A]);
         assert_eq!(

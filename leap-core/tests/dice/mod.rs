@@ -277,6 +277,7 @@ impl<'a> Dice<'a> {
             _ => LogRecord::Decided {
                 decision: self.decision(),
                 boundary: self.versions(),
+                blindly: self.coin(),
             },
         }
     }

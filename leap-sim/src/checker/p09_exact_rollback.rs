@@ -47,7 +47,10 @@ fn removes_enough(truth: &Truth, decision: &Decision) -> Result<(), String> {
     );
     for (id, vertex) in truth.all() {
         require!(
-            vertex.lost || !Truth::is_tainted(&tainted, id) || is_cut(vertex, decision),
+            vertex.lost
+                || !Truth::is_tainted(&tainted, id)
+                || is_cut(vertex, decision)
+                || truth.is_removed(vertex.object),
             "{:?} keeps {vertex:?}, which depends on what is lost with {:?}",
             decision.world_line,
             decision.cause

@@ -1,11 +1,12 @@
-//! Rule P10: a decision is durable before anyone acts on it, and each opens the next world-line.
+//! Rule P10: a decision is durable before anyone acts on it, each opens the next world-line, and the next
+//! repair does not begin before all have acknowledged the last.
 
 use leap_core::{LogRecord, WorldLine};
 
 use super::{Checker, Fact, require};
 use crate::truth::Truth;
 
-/// Compares the world-lines that participants enter with those in the log.
+/// Compares the world-lines that participants enter with those in the log, and with those being decided.
 #[derive(Default)]
 pub(super) struct DecideLogRelease {
     newest: WorldLine,
@@ -29,6 +30,10 @@ impl Checker for DecideLogRelease {
                 );
                 self.newest = decision.world_line;
             }
+            Fact::Repairs { world_line, behind } => require!(
+                behind.is_empty(),
+                "the next repair goes on before {behind:?} have entered {world_line:?}"
+            ),
             Fact::Entered { object, world_line } => require!(
                 *world_line <= self.newest,
                 "{object:?} entered {world_line:?}, which is not in the log"
