@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
-use leap::{Client, GroupCommit, Host, ObjectOptions, Speculation, Store, StoreOptions};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use leap::{
+    Client, GroupCommit, Host, HostStatus, ObjectOptions, Speculation, Store, StoreOptions,
+};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// Rooms, seats and cars; more than any benchmark books.
 const CAPACITY: u64 = 10_000_000;
@@ -105,7 +107,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Runs until standard input ends.
+    /// Runs until standard input ends; answers each line there with the host's status.
     #[allow(
         clippy::print_stdout,
         reason = "the address is for whoever started this"
@@ -133,17 +135,26 @@ impl Process {
             }
         };
         println!("{}", host.address().context("it listens")?);
-        let mut until_abandoned = Vec::new();
-        tokio::io::stdin().read_to_end(&mut until_abandoned).await?;
+        let mut questions = BufReader::new(tokio::io::stdin()).lines();
+        while questions.next_line().await?.is_some() {
+            println!("{}", serde_json::to_string(&host.status().await)?);
+        }
         Ok(())
     }
+}
+
+/// A process of the cluster, as whoever started it sees it.
+struct Member {
+    process: Child,
+    questions: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
 }
 
 /// The processes, ended when this is dropped.
 pub(crate) struct Cluster {
     pub(crate) url: String,
-    node: Child,
-    services: Vec<Child>,
+    node: Member,
+    services: Vec<Member>,
     settings: Settings,
     directory: tempfile::TempDir,
 }
@@ -194,7 +205,7 @@ impl Cluster {
 
     /// Kills a service as `kill -9` does.
     pub(crate) async fn kill_service(&mut self, index: usize) -> anyhow::Result<()> {
-        Ok(self.services[index].kill().await?)
+        Ok(self.services[index].process.kill().await?)
     }
 
     /// Starts a service that was killed, and waits until it takes part again.
@@ -211,11 +222,21 @@ impl Cluster {
         Ok(())
     }
 
+    /// The status of the node's host, and of that of every service.
+    pub(crate) async fn status(&mut self) -> anyhow::Result<(HostStatus, Vec<HostStatus>)> {
+        let node = self.node.status().await?;
+        let mut services = Vec::new();
+        for service in &mut self.services {
+            services.push(service.status().await?);
+        }
+        Ok((node, services))
+    }
+
     /// Processor time that the cluster and this process have used so far.
     pub(crate) fn cpu(&self) -> Duration {
         let children = std::iter::once(&self.node)
             .chain(&self.services)
-            .filter_map(Child::id);
+            .filter_map(|member| member.process.id());
         children.chain([std::process::id()]).map(cpu_of).sum()
     }
 }
@@ -230,7 +251,7 @@ async fn start(
     directory: &Path,
     name: &str,
     settings: Settings,
-) -> anyhow::Result<(Child, String)> {
+) -> anyhow::Result<(Member, String)> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["process", "--services", services, "--data"])
@@ -246,11 +267,30 @@ async fn start(
     let mut child = command
         .spawn()
         .context("cannot start a process of the cluster")?;
-    let mut address = String::new();
-    let stdout = child.stdout.take().context("its output is piped")?;
-    BufReader::new(stdout).read_line(&mut address).await?;
-    anyhow::ensure!(!address.is_empty(), "{name} ended before it was ready");
-    Ok((child, address.trim().to_owned()))
+    let questions = child.stdin.take().context("its input is piped")?;
+    let answers = child.stdout.take().context("its output is piped")?;
+    let mut member = Member {
+        process: child,
+        questions,
+        answers: BufReader::new(answers).lines(),
+    };
+    let address = member
+        .answer()
+        .await
+        .with_context(|| format!("{name} did not start"))?;
+    Ok((member, address))
+}
+
+impl Member {
+    async fn answer(&mut self) -> anyhow::Result<String> {
+        let answer = self.answers.next_line().await?;
+        answer.context("the process has ended")
+    }
+
+    async fn status(&mut self) -> anyhow::Result<HostStatus> {
+        self.questions.write_all(b"status\n").await?;
+        Ok(serde_json::from_str(&self.answer().await?)?)
+    }
 }
 
 /// User and system time of a process, from /proc.

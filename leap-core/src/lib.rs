@@ -60,7 +60,7 @@ mod rules;
 pub mod sthread;
 
 pub use coordinator::{Coordinator, CoordinatorEffect, CoordinatorInput};
-pub use decision::Decision;
+pub use decision::{Cause, Decision};
 pub use encoding::DecodeError;
 pub use header::{DependencySet, Header};
 pub use id::{Incarnation, ObjectId, OutputId, PersistTicket, Seq, Version, Vertex, WorldLine};

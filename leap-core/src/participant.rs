@@ -336,6 +336,16 @@ impl Participant {
         self.history.in_flight()
     }
 
+    /// How many versions with content are not inside the boundary, sealed or not.
+    pub fn uncommitted_versions(&self) -> usize {
+        self.history.versions().count()
+    }
+
+    /// How many messages its versions have consumed on channels since its first life began.
+    pub fn consumed(&self) -> u64 {
+        self.channels.values().map(Channel::consumed).sum()
+    }
+
     /// The versions of other objects that the uncommitted versions here wait for.
     pub fn waits_for(&self) -> DependencySet {
         let mut set = DependencySet::new();

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use leap_core::coordinator::LinkId;
 use leap_core::{
-    Coordinator, CoordinatorEffect, CoordinatorInput, Incarnation, Ledger, LogRecord, ObjectId,
-    ToParticipant, Version, WorldLine,
+    Coordinator, CoordinatorEffect, CoordinatorInput, Decision, Fragment, Incarnation, Ledger,
+    LogRecord, ObjectId, ToCoordinator, ToParticipant, Version, WorldLine,
 };
 use leap_store::{Journal, Recovered, Store};
 use tokio::sync::{mpsc, oneshot};
@@ -49,6 +49,14 @@ pub(crate) struct CoordinatorStatus {
     /// Who holds the boundary back, the version awaited, and how many versions wait for it.
     pub(crate) awaited: Vec<(ObjectId, Version, usize)>,
     pub(crate) directory: Vec<DirectoryEntry>,
+    pub(crate) last_repair: Option<Repair>,
+}
+
+/// A decision, and the fragments that it was taken from.
+#[derive(Debug, Clone)]
+pub(crate) struct Repair {
+    pub(crate) decision: Decision,
+    pub(crate) fragments: BTreeMap<ObjectId, Fragment>,
 }
 
 enum Event {
@@ -103,6 +111,8 @@ pub(crate) async fn start(
         directory: BTreeMap::new(),
         removals: Vec::new(),
         news: News::default(),
+        fragments: BTreeMap::new(),
+        last_repair: None,
     };
     Ok((
         CoordinatorHandle {
@@ -196,6 +206,9 @@ struct Driver {
     /// Who waits for a removal.
     removals: Vec<(ObjectId, oneshot::Sender<Removal>)>,
     news: News,
+    /// What each object has last said of its versions. Only for people: the core has its own.
+    fragments: BTreeMap<ObjectId, Fragment>,
+    last_repair: Option<Repair>,
 }
 
 impl Driver {
@@ -291,6 +304,15 @@ impl Driver {
                 // A late message of an old link must not take the object's route back to it.
                 let home = self.homes.entry(message.sender()).or_insert(link);
                 *home = link.max(*home);
+                if let ToCoordinator::Join {
+                    object, fragment, ..
+                }
+                | ToCoordinator::Report {
+                    object, fragment, ..
+                } = &message
+                {
+                    self.fragments.insert(*object, fragment.clone());
+                }
                 self.core.handle(CoordinatorInput::Message(message));
             }
             Frame::Announce(entries) => self.announce(entries),
@@ -389,6 +411,10 @@ impl Driver {
     fn log(&mut self, record: &LogRecord) {
         if let LogRecord::Decided { decision, .. } = record {
             tracing::info!(world_line = %decision.world_line, cause = ?decision.cause, cut = ?decision.cut, "rollback decided");
+            self.last_repair = Some(Repair {
+                decision: decision.clone(),
+                fragments: self.fragments.clone(),
+            });
         }
         let inbox = self.inbox.clone();
         let number = self.next_number;
@@ -409,6 +435,7 @@ impl Driver {
             uncommitted: self.core.uncommitted(),
             awaited: self.core.awaited().collect(),
             directory: self.directory.values().cloned().collect(),
+            last_repair: self.last_repair.clone(),
         }
     }
 }

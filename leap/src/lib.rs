@@ -117,7 +117,10 @@ pub use object::{ActionContext, Life, LifePhase, NotActive, Object, Output, Outp
 pub use observation::{BarrierError, ReceiveError, Stopped};
 pub use service::{CallError, Machine, Service, decode_reply, decode_request, encode_value};
 pub use state_object::{PersistDone, StateError, StateObject, StoredVersions};
-pub use status::{ClusterStatus, HolderStatus, HostStatus, MemberStatus, ObjectStatus};
+pub use status::{
+    ClusterStatus, HolderStatus, HostStatus, MemberStatus, ObjectStatus, RepairStatus,
+    ReportedVersion,
+};
 pub use sthread::SThread;
 
 /// An error with all its causes, on one line.

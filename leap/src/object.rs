@@ -99,6 +99,15 @@ pub(crate) enum Event {
     Stop(Stopped),
 }
 
+/// Work that rollbacks took away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Undone {
+    /// Versions with content.
+    pub(crate) versions: u64,
+    /// Messages that were consumed on channels, and are consumed again if their senders survived.
+    pub(crate) messages: u64,
+}
+
 /// The protocol half of a hosted object, whatever its state.
 pub(crate) struct Protocol {
     pub(crate) id: ObjectId,
@@ -116,6 +125,8 @@ pub(crate) struct Protocol {
     awaited: AtomicU64,
     outputs: Mutex<HashMap<OutputId, oneshot::Sender<Result<(), RolledBack>>>>,
     next_output: AtomicU64,
+    /// What rollbacks have taken away in this life.
+    pub(crate) undone: Mutex<Undone>,
     inbox: mpsc::UnboundedSender<Event>,
     life: watch::Sender<Life>,
     links: Arc<Links>,
@@ -406,6 +417,7 @@ impl Protocol {
             awaited: AtomicU64::new(0),
             outputs: Mutex::default(),
             next_output: AtomicU64::new(0),
+            undone: Mutex::default(),
             inbox,
             life: watch::Sender::new(Life {
                 phase: LifePhase::Waiting,

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use leap_core::{ObjectId, Participant, WorldLine};
+use leap_core::{Cause, ObjectId, Participant, WorldLine};
 use serde::{Deserialize, Serialize};
 
-use crate::coordinator::CoordinatorStatus;
+use crate::coordinator::{CoordinatorStatus, Repair};
 use crate::object::{LifePhase, Protocol};
 
 /// A host, as [`Host::status`](crate::Host::status) sees it.
@@ -41,6 +41,10 @@ pub struct ObjectStatus {
     pub in_flight: usize,
     /// What its uncommitted versions wait for: other objects with the version needed.
     pub waits_for: BTreeMap<String, u64>,
+    /// How many of its versions rollbacks have taken away in this life.
+    pub versions_undone: u64,
+    /// How many messages these versions had consumed on channels.
+    pub messages_undone: u64,
 }
 
 /// The cluster as its coordinator sees it.
@@ -58,6 +62,33 @@ pub struct ClusterStatus {
     pub members: BTreeMap<String, MemberStatus>,
     /// Members whose answer a repair waits for.
     pub waiting_for: Vec<String>,
+    /// The newest rollback decision that this life of the coordinator has taken, and what it was taken from.
+    pub last_repair: Option<RepairStatus>,
+}
+
+/// A rollback decision, with the part of the dependency graph that it was taken from (rule P9). Versions
+/// inside the boundary are not part of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RepairStatus {
+    /// The world-line that the decision opened.
+    pub world_line: u64,
+    /// Who had failed, or was removed.
+    pub causes: Vec<String>,
+    /// Who loses something, and the newest version that each keeps.
+    pub cut: BTreeMap<String, u64>,
+    /// What each survivor reported, and what each that failed had in storage, oldest version first.
+    pub reported: BTreeMap<String, Vec<ReportedVersion>>,
+}
+
+/// One version in a report.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReportedVersion {
+    /// Its number.
+    pub version: u64,
+    /// Whether it was durable.
+    pub durable: bool,
+    /// What it depends on: other objects, with the newest version seen.
+    pub depends_on: BTreeMap<String, u64>,
 }
 
 /// An object that holds the boundary back.
@@ -110,6 +141,7 @@ impl ObjectStatus {
                 .cloned()
                 .unwrap_or_else(|| object.to_string())
         };
+        let undone = *protocol.undone.lock();
         protocol.ask(|participant: &Participant| Self {
             name: protocol.name.to_string(),
             incarnation: participant.incarnation().0,
@@ -124,6 +156,8 @@ impl ObjectStatus {
                 .iter()
                 .map(|(object, version)| (name_of(object), version.0))
                 .collect(),
+            versions_undone: undone.versions,
+            messages_undone: undone.messages,
         })
     }
 }
@@ -172,7 +206,40 @@ impl From<CoordinatorStatus> for ClusterStatus {
             boundary_is_known: status.boundary.is_some(),
             uncommitted: status.uncommitted,
             members: status.members.iter().map(member).collect(),
+            last_repair: status
+                .last_repair
+                .map(|repair| RepairStatus::new(&repair, name_of)),
             waiting_for: status.waiting_for.into_iter().map(name_of).collect(),
+        }
+    }
+}
+
+impl RepairStatus {
+    fn new(repair: &Repair, name_of: impl Fn(ObjectId) -> String + Copy) -> Self {
+        let causes = match &repair.decision.cause {
+            Cause::Failed { object, .. } => vec![name_of(*object)],
+            Cause::Removed(objects) => objects.iter().copied().map(name_of).collect(),
+        };
+        let cut = repair.decision.cut.iter();
+        let reported = repair.fragments.iter().map(|(&object, fragment)| {
+            let versions = fragment.versions.iter().map(|entry| ReportedVersion {
+                version: entry.version.0,
+                durable: entry.durable,
+                depends_on: entry
+                    .dependencies
+                    .iter()
+                    .map(|(object, version)| (name_of(object), version.0))
+                    .collect(),
+            });
+            (name_of(object), versions.collect())
+        });
+        Self {
+            world_line: repair.decision.world_line.0,
+            causes,
+            cut: cut
+                .map(|(&object, version)| (name_of(object), version.0))
+                .collect(),
+            reported: reported.collect(),
         }
     }
 }

@@ -265,6 +265,11 @@ impl Channel {
         self.held.len()
     }
 
+    /// How many messages have been consumed since the channel began.
+    pub(super) fn consumed(&self) -> u64 {
+        self.in_next.0
+    }
+
     /// Whether positions are in the order that the invariants demand.
     pub(super) fn is_consistent(&self) -> bool {
         self.first_kept.0 + self.kept.len() as u64 == self.out_next.0

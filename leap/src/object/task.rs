@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use leap_core::{Effect, Input, Speculation, ToParticipant, Version};
+use leap_core::{Effect, Input, Participant, Speculation, ToParticipant, Version};
 use leap_store::GroupCommit;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{ACTIVE, ActionContext, DIRTY, Event, HURRIED, LifePhase, Shared, StopOnPanic};
+use super::{ACTIVE, ActionContext, DIRTY, Event, HURRIED, LifePhase, Shared, StopOnPanic, Undone};
 use crate::observation::Stopped;
 use crate::state_object::{PersistDone, StateObject};
 
@@ -196,6 +196,7 @@ impl<S: StateObject> Task<S> {
         if self.is_poisoned() {
             return Ok(None);
         }
+        let before = protocol.ask(work);
         let mut left = protocol.handle_with(input);
         let mut restore = None;
         if let Some(end) = left
@@ -221,6 +222,10 @@ impl<S: StateObject> Task<S> {
         });
         if restore.is_some() {
             protocol.generation.fetch_add(1, Ordering::Relaxed);
+            let after = protocol.ask(work);
+            let mut undone = protocol.undone.lock();
+            undone.versions += before.versions - after.versions;
+            undone.messages += before.messages - after.messages;
         }
         self.refresh();
         self.perform(left);
@@ -332,6 +337,14 @@ impl<S: StateObject> Task<S> {
                 other => unreachable!("{other:?} is handled elsewhere"),
             }
         }
+    }
+}
+
+/// The work that a rollback could take away some of.
+fn work(participant: &Participant) -> Undone {
+    Undone {
+        versions: participant.uncommitted_versions() as u64,
+        messages: participant.consumed(),
     }
 }
 
