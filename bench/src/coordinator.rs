@@ -108,7 +108,7 @@ struct Cluster {
 impl Cluster {
     fn new(participants: u64, straggler: bool) -> Self {
         let mut cluster = Self {
-            coordinator: Coordinator::recover(1, []),
+            coordinator: Coordinator::recover(1, None, []),
             participants,
             random: 0x9e37_79b9_7f4a_7c15,
         };
@@ -161,7 +161,8 @@ impl Cluster {
                 CoordinatorEffect::Broadcast(ToParticipant::Boundary(advanced)) => {
                     committed.extend(advanced.into_keys());
                 }
-                CoordinatorEffect::Broadcast(_)
+                CoordinatorEffect::Checkpoint(_)
+                | CoordinatorEffect::Broadcast(_)
                 | CoordinatorEffect::ToLink(..)
                 | CoordinatorEffect::ToObject(..) => {}
             }

@@ -9,6 +9,7 @@ mod http;
 mod inspect;
 mod options;
 mod process;
+mod remove;
 mod restore;
 mod run;
 mod runner;
@@ -39,6 +40,8 @@ enum Command {
     Serve(serve::Serve),
     /// Show a node's objects, versions, world-line and who holds the boundary back
     Status(status::Status),
+    /// Remove an object that never comes back from the cluster
+    Remove(remove::Remove),
     /// Run a handler of an object: leap call kv put '{"key": "a", "value": "1"}'
     Call(call::Call),
     /// Book trips while services are killed, with speculation and without, and check the result
@@ -55,6 +58,7 @@ impl Command {
             Self::Process(command) => command.is_for_programs(),
             Self::Serve(serve) => serve.json,
             Self::Status(status) => status.json,
+            Self::Remove(remove) => remove.json,
             Self::Call(call) => call.json,
             Self::Demo(demo) => demo.json,
             Self::DemoService(_) => false,
@@ -91,6 +95,7 @@ fn run_on_runtime(command: Command) -> anyhow::Result<()> {
             Command::Process(_) => unreachable!("it needs no runtime"),
             Command::Serve(serve) => serve.run().await,
             Command::Status(status) => status.run().await,
+            Command::Remove(remove) => remove.run().await,
             Command::Call(call) => call.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::DemoService(service) => service.run().await,

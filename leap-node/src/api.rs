@@ -7,9 +7,9 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use bytes::Bytes;
-use leap::{CallError, Host, WeakHost};
+use leap::{CallError, Host, RemoveError, WeakHost};
 use serde::Serialize;
 
 /// The largest request body in bytes.
@@ -28,6 +28,7 @@ impl Api {
             .route("/health", get(|| async { "ok\n" }))
             .route("/status", get(status))
             .route("/call/{object}/{method}", post(call))
+            .route("/members/{object}", delete(remove))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .with_state(self.clone())
     }
@@ -58,6 +59,11 @@ async fn call(
     Ok(([(header::CONTENT_TYPE, "application/json")], reply).into_response())
 }
 
+async fn remove(State(api): State<Api>, Path(object): Path<String>) -> Result<Response, ApiError> {
+    api.host()?.remove(&object).await?;
+    Ok(Json(serde_json::json!({ "removed": object })).into_response())
+}
+
 /// What goes wrong, by the reaction it calls for.
 #[derive(Debug, thiserror::Error)]
 enum ApiError {
@@ -65,6 +71,8 @@ enum ApiError {
     NotServing,
     #[error(transparent)]
     Call(#[from] CallError),
+    #[error(transparent)]
+    Remove(#[from] RemoveError),
 }
 
 #[derive(Serialize)]
@@ -87,6 +95,16 @@ impl IntoResponse for ApiError {
                 StatusCode::NOT_FOUND,
                 "no_such_object",
                 "GET /status lists the objects",
+            ),
+            Self::Remove(RemoveError::NoMember) => (
+                StatusCode::NOT_FOUND,
+                "no_such_member",
+                "GET /status lists the members",
+            ),
+            Self::Remove(_) => (
+                StatusCode::CONFLICT,
+                "not_removed",
+                "GET /status shows how the cluster is",
             ),
             Self::Call(CallError::NoSuchMethod { .. }) => (
                 StatusCode::NOT_FOUND,

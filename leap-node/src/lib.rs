@@ -9,6 +9,7 @@
 //! | `GET /health` | 200 as soon as the node answers |
 //! | `GET /status` | objects, versions, world-line, boundary, who holds it back (JSON) |
 //! | `POST /call/{object}/{method}` | runs a handler; JSON in, JSON out |
+//! | `DELETE /members/{object}` | removes an object that never comes back from the cluster |
 //!
 //! gRPC is served on the same port (`leap/proto/leap.proto`).
 //!

@@ -181,7 +181,6 @@ impl CoordinatorHandle {
     ///
     /// Who removes a member that lives ends it: it is refused, and its next incarnation joins with what was inside the
     /// boundary.
-    #[expect(dead_code, reason = "the node's API is to offer it")]
     pub(crate) async fn remove(&self, object: ObjectId) -> Option<Removal> {
         let (sender, removal) = oneshot::channel();
         self.tell(Event::Remove(object, sender));

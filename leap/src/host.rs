@@ -1,6 +1,9 @@
 //! A process of the cluster: hosts objects, knows the coordinator, listens.
 
 mod calls;
+mod membership;
+
+pub use membership::RemoveError;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

@@ -35,7 +35,7 @@ mod transport;
 pub use bytes::Bytes;
 pub use client::{Call, Client, ClientError, ObjectClient};
 pub use coordinator::CoordinatorError;
-pub use host::{Host, HostBuilder, HostError, ObjectOptions, WeakHost};
+pub use host::{Host, HostBuilder, HostError, ObjectOptions, RemoveError, WeakHost};
 pub use journaled::{Action, Journaled};
 pub use leap_core::{
     Admission, Header, Incarnation, ObjectId, RolledBack, Speculation, Version, VersionMetadata,

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use leap::testing::Cluster;
+use leap::{OutputLost, RemoveError};
 
-use crate::services::{Giver, SLOW_TO_SEAL, drop_off, eventually, pair, restart_giver, taken};
+use crate::services::{
+    Giver, SLOW_TO_SEAL, drop_off, eventually, pair, restart_giver, take, taken,
+};
 
 #[tokio::test(start_paused = true)]
 async fn work_goes_on_while_it_is_away_and_is_released_when_it_is_back() {
@@ -66,4 +69,40 @@ async fn everybody_crashes_and_comes_back() {
     cluster.settled().await;
     assert_eq!(taken(&taker), [1, 2]);
     assert_eq!(giver.state().view(|giver| giver.answered.clone()), [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_never_comes_back_can_be_removed() {
+    let cluster = Cluster::with(SLOW_TO_SEAL).await;
+    let (giver, taker) = pair(&cluster).await;
+    drop_off(&giver, 1).await;
+    cluster.settled().await;
+    drop_off(&giver, 2).await;
+    eventually("the second number arrives", || taken(&taker) == [1, 2]).await;
+    cluster.crash("a");
+    // The coordinator would ask everybody for what they know, and the giver never answers.
+    let coordinator = cluster.restart(Cluster::COORDINATOR).await;
+    let mut output = taker.change(|action| action.output()).await.unwrap();
+    let released = tokio::time::timeout(Duration::from_secs(30), &mut output).await;
+    released.expect_err("the boundary is not known without the giver");
+
+    let unknown = coordinator.remove("nobody").await;
+    assert_eq!(unknown, Err(RemoveError::NoMember));
+    coordinator.remove("giver").await.unwrap();
+    let lost = output.await;
+    assert!(matches!(lost, Err(OutputLost::RolledBack(_))), "{lost:?}");
+    assert_eq!(
+        taken(&taker),
+        [1],
+        "what the giver had not made durable is gone"
+    );
+    take(&taker, 3).await;
+    cluster.settled().await;
+
+    // It may come back after all, as a new member with what was inside the boundary.
+    let giver = restart_giver(&cluster).await;
+    giver.ready().await.unwrap();
+    drop_off(&giver, 4).await;
+    cluster.settled().await;
+    assert_eq!(taken(&taker), [1, 3, 4]);
 }
