@@ -1,7 +1,11 @@
 //! Every benchmark of the project. Figures that are compared are measured in one run.
 
+mod capture;
 mod cluster;
 mod coordinator;
+mod images;
+mod instrument;
+mod marks;
 mod overhead;
 mod primitives;
 mod recovery;
@@ -37,6 +41,9 @@ enum Bench {
     /// Journal appends against the raw disk
     Store(store::StoreBench),
     Overhead(overhead::Overhead),
+    Instrument(instrument::InstrumentBench),
+    Capture(capture::CaptureBench),
+    Images(images::ImagesBench),
     /// The service of `bench overhead`
     #[command(hide = true)]
     OverheadServer(overhead::OverheadServer),
@@ -62,6 +69,9 @@ fn main() -> anyhow::Result<()> {
         Bench::Process(process) => return runtime.block_on(process.run()),
         Bench::Store(bench) => bench.run()?,
         Bench::Overhead(bench) => runtime.block_on(bench.run())?,
+        Bench::Instrument(bench) => bench.run()?,
+        Bench::Capture(bench) => bench.run()?,
+        Bench::Images(bench) => bench.run()?,
         Bench::OverheadServer(server) => return runtime.block_on(server.run()),
     };
     report.print(cli.json)

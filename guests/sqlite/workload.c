@@ -67,7 +67,7 @@ int main(int argc, char **argv) {
     if (sqlite3_open(":memory:", &db) != SQLITE_OK) return 1;
     execute(db, "CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT, city TEXT);"
                 "CREATE TABLE purchase (id INTEGER PRIMARY KEY, customer INTEGER, day INTEGER, amount REAL)");
-    fill(db, small ? 200 : 12000);
+    fill(db, small ? 200 : 25000);
     execute(db, "CREATE INDEX by_customer ON purchase (customer, day)");
     query(db, "SELECT city, count(*), sum(amount), max(day) FROM customer JOIN purchase ON customer.id = purchase.customer "
               "GROUP BY city ORDER BY 3 DESC");

@@ -261,14 +261,14 @@ pub const SUITE: &[Program] = &[
     ),
     c!("", "bytecode", 0x6df7_df57_b0dc_b160, 0xbb9d_bffc_d889_023e),
     c!("", "sort-mix", 0x39f9_80c6_65ea_bbfe, 0x86a3_0007_36dc_0deb),
-    rust!("regex-log", 0x0, 0x0),
-    rust!("word-maps", 0x0, 0x0),
+    rust!("regex-log", 0x3dae_2782_8467_d9a8, 0x8ee6_fa3c_d0ff_b8b7),
+    rust!("word-maps", 0x801b_1b73_4462_b8df, 0x0ad9_19fa_25c3_018e),
     Program {
         name: "sqlite",
         kind: Kind::Sqlite,
         source: "sqlite/workload.c",
-        small: 0x0,
-        full: 0x0,
+        small: 0x6f1b_f54d_1d79_9ad6,
+        full: 0xe712_b2b5_e931_5ffa,
     },
 ];
 

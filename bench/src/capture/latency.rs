@@ -1,0 +1,168 @@
+//! Captures requested at random moments, from another thread.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use guests::Guest;
+use leap_memory::Tracking;
+use leap_vm::wasi::{Collected, Outside, Stream, WasiOptions, WasiState};
+use leap_vm::{CaptureHandle, EngineOptions, Module, Outcome, Program, ProgramEngine};
+use rustix::time::{ClockId, clock_gettime};
+
+/// What 99 of 100 captures of a guest stay below.
+pub(super) struct Latency {
+    /// By the clock on the wall.
+    pub(super) elapsed_us: f64,
+    /// Processor time of this benchmark meanwhile: what the guest took to notice and to unwind,
+    /// without what others on the machine took.
+    pub(super) processor_us: f64,
+}
+
+/// One moment, by both clocks.
+#[derive(Clone, Copy)]
+struct Moment {
+    elapsed: Instant,
+    processor: Duration,
+}
+
+impl Moment {
+    fn now() -> Self {
+        let now = clock_gettime(ClockId::ProcessCPUTime);
+        Self {
+            elapsed: Instant::now(),
+            processor: Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32),
+        }
+    }
+}
+
+/// A capture that shall be requested.
+struct Order {
+    handle: CaptureHandle,
+    after: Duration,
+}
+
+/// Runs the guest, over and over, until so many captures of it have happened.
+pub(super) fn measure(guest: &Guest, samples: usize) -> anyhow::Result<Latency> {
+    let engine = ProgramEngine::new(EngineOptions::default(), Tracking::default())?;
+    let module = engine.compile(&guest.wasm)?;
+    let (orders, received) = channel();
+    let (requested, moments) = channel();
+    let measured = std::thread::scope(|scope| {
+        scope.spawn(move || request(&received, &requested));
+        let captures = Captures {
+            engine: &engine,
+            module: &module,
+            guest,
+            orders,
+            moments,
+        };
+        captures.collect(samples)
+    });
+    let (elapsed, processor) = measured?.into_iter().unzip();
+    Ok(Latency {
+        elapsed_us: p99_us(elapsed),
+        processor_us: p99_us(processor),
+    })
+}
+
+/// The thread that requests: for each order, after its time, at the moment that it answers.
+fn request(orders: &Receiver<Order>, requested: &Sender<Moment>) {
+    while let Ok(order) = orders.recv() {
+        // The next order only comes after the answer to this one: this waits, and no more.
+        if let Err(RecvTimeoutError::Disconnected) = orders.recv_timeout(order.after) {
+            return;
+        }
+        let moment = Moment::now();
+        order.handle.request();
+        if requested.send(moment).is_err() {
+            return;
+        }
+    }
+}
+
+struct Captures<'a> {
+    engine: &'a ProgramEngine,
+    module: &'a Module,
+    guest: &'a Guest,
+    orders: Sender<Order>,
+    moments: Receiver<Moment>,
+}
+
+impl Captures<'_> {
+    fn collect(&self, samples: usize) -> anyhow::Result<Vec<(Duration, Duration)>> {
+        let mut found = Vec::with_capacity(samples);
+        let mut pauses = Pauses(1);
+        while found.len() < samples {
+            let before = found.len();
+            self.one_life(samples, &mut pauses, &mut found)?;
+            if found.len() == before {
+                // A guest that is over before a request reaches it needs earlier ones.
+                pauses.0 = pauses.0.wrapping_add(1);
+            }
+        }
+        Ok(found)
+    }
+
+    /// One run from beginning to end, stopped again and again.
+    fn one_life(
+        &self,
+        samples: usize,
+        pauses: &mut Pauses,
+        found: &mut Vec<(Duration, Duration)>,
+    ) -> anyhow::Result<()> {
+        let output = Collected::default();
+        let state = WasiState::new(&WasiOptions {
+            arguments: self.guest.arguments.clone(),
+            ..WasiOptions::default()
+        });
+        let outside = Outside::with_sink(output.clone());
+        let mut program = Program::start(self.engine, self.module, state, outside)?;
+        while found.len() < samples {
+            self.orders.send(Order {
+                handle: program.capture_handle(),
+                after: pauses.next_pause(),
+            })?;
+            let outcome = program.run()?;
+            let stopped = Moment::now();
+            let requested = self.moments.recv().context("the requests have ended")?;
+            match outcome {
+                Outcome::Stopped => found.push((
+                    stopped.elapsed.saturating_duration_since(requested.elapsed),
+                    stopped.processor.saturating_sub(requested.processor),
+                )),
+                Outcome::Returned(_) | Outcome::Exited(0) => {
+                    let printed = String::from_utf8(output.bytes(Stream::Output))?;
+                    ensure!(
+                        printed == self.guest.output,
+                        "after captures, it printed {printed:?}"
+                    );
+                    return Ok(());
+                }
+                other => bail!("the guest ended with {other:?}"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Times between captures that look random, up to 2 ms.
+struct Pauses(u64);
+
+impl Pauses {
+    fn next_pause(&mut self) -> Duration {
+        self.0 = self
+            .0
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
+        Duration::from_micros((self.0 >> 33) % 2000)
+    }
+}
+
+fn p99_us(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    let place = (times.len() * 99).div_ceil(100).saturating_sub(1);
+    times
+        .get(place)
+        .map_or(0.0, |time| time.as_secs_f64() * 1e6)
+}
