@@ -14,7 +14,7 @@ use leap_memory::{Delta, MemoryError, PageSet, Tracking};
 use crate::control::CaptureHandle;
 use crate::engine::{Engine, EngineOptions, Module};
 use crate::error::VmError;
-use crate::image::{Base, Chain, Contents, ImageError, MemoryPages};
+use crate::image::{Base, Chain, Contents, ImageError, MemoryPages, StopsDigest};
 use crate::memory::{Memories, SharedMemory};
 use crate::process::{Outcome, Process};
 use crate::state::{Captured, Entry};
@@ -104,6 +104,8 @@ impl ProgramEngine {
 pub struct Program {
     process: Process<Wasi>,
     memories: Arc<Memories>,
+    /// None until it is needed.
+    stops: Option<StopsDigest>,
 }
 
 /// What a program that goes on finds around it.
@@ -141,7 +143,7 @@ pub struct Capture {
     captured: Captured,
     system: Vec<u8>,
     memories: Vec<Delta>,
-    module: Module,
+    stops: StopsDigest,
 }
 
 impl Program {
@@ -164,6 +166,7 @@ impl Program {
         Ok(Self {
             process: Process::start(module, wasi, entry)?,
             memories: engine.memories.clone(),
+            stops: None,
         })
     }
 
@@ -180,7 +183,7 @@ impl Program {
         surroundings: Surroundings,
     ) -> Result<Self, ProgramError> {
         let image = chain.newest();
-        image.check_stops(module.stop_map())?;
+        let stops = image.check_stops(module.stop_map())?;
         let mut state: WasiState =
             postcard::from_bytes(&image.system()?).map_err(|_| ProgramError::Malformed {
                 what: "system state",
@@ -195,6 +198,7 @@ impl Program {
         let mut program = Self {
             process: Process::rebuild(module, wasi, image.captured())?,
             memories: engine.memories.clone(),
+            stops: Some(stops),
         };
         for index in 0..image.captured().memories.len() {
             let memory = program.pages_of(index);
@@ -239,11 +243,15 @@ impl Program {
                 Pages::Changes => memory.seal()?.to_delta(),
             });
         }
+        let module = self.process.module();
+        let stops = *self
+            .stops
+            .get_or_insert_with(|| StopsDigest::of(module.stop_map()));
         Ok(Capture {
             captured,
             system,
             memories,
-            module: self.process.module().clone(),
+            stops,
         })
     }
 
@@ -287,7 +295,7 @@ impl Capture {
     pub fn contents<'a>(&'a self, module: Option<&'a [u8]>, base: Option<Base>) -> Contents<'a> {
         Contents {
             captured: &self.captured,
-            stops: self.module.stop_map(),
+            stops: self.stops,
             system: &self.system,
             module,
             memories: self.memories.iter().map(MemoryPages::from).collect(),

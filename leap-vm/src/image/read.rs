@@ -11,7 +11,7 @@ use leap_memory::{Extent, Memory, PAGE_BYTES};
 use super::error::ImageError;
 use super::header::{Base, HEADER_BYTES, Header, Section};
 use super::pages::{BLOCK_PAGES, Block, Index, MemoryIndex, decode_blocks};
-use super::write::stops_digest;
+use super::write::StopsDigest;
 use super::{Compression, ImageId, network};
 use crate::state::Captured;
 
@@ -144,17 +144,18 @@ impl Image {
         self.header.compression
     }
 
-    /// Refuses a module, or stops of it, that the image was not made with.
-    pub fn check_stops(&self, stops: &StopMap) -> Result<(), ImageError> {
+    /// Refuses a module, or stops of it, that the image was not made with; answers what the next
+    /// image of the process needs.
+    pub fn check_stops(&self, stops: &StopMap) -> Result<StopsDigest, ImageError> {
         if stops.module != self.header.module {
             return Err(ImageError::OtherModule {
                 image: self.header.module,
                 module: stops.module,
             });
         }
-        match stops_digest(stops) == self.header.stops {
-            true => Ok(()),
-            false => Err(ImageError::OtherStops),
+        match StopsDigest::of(stops) {
+            digest if digest.0 == self.header.stops => Ok(digest),
+            _ => Err(ImageError::OtherStops),
         }
     }
 

@@ -121,7 +121,7 @@ impl Album {
         };
         let contents = Contents {
             captured: &captured,
-            stops: &stops(),
+            stops: StopsDigest::of(&stops()),
             system: b"system state, system state, system state",
             module: self.last.is_none().then_some(MODULE),
             memories: vec![MemoryPages::from(&version)],

@@ -19,7 +19,7 @@ pub struct Contents<'a> {
     /// The process but for its pages.
     pub captured: &'a Captured,
     /// The stops of its module.
-    pub stops: &'a StopMap,
+    pub stops: StopsDigest,
     /// The system interface's state.
     pub system: &'a [u8],
     /// The original module; without it the image can be used only by who has the module.
@@ -78,7 +78,7 @@ pub fn write(
         base: contents.base.clone(),
         compression,
         module: contents.captured.module,
-        stops: stops_digest(contents.stops),
+        stops: contents.stops.0,
         features: features.into_iter().map(str::to_owned).collect(),
         sections: sections.try_into().expect("there are six"),
     };
@@ -152,6 +152,14 @@ fn write_section(out: &mut impl Write, offset: u64, bytes: &[u8]) -> Result<Plac
     })
 }
 
-pub(super) fn stops_digest(stops: &StopMap) -> [u8; 32] {
-    Sha256::digest(stops.encode()).into()
+/// SHA-256 of a module's encoded stop map: what an image must fit. It takes a while for a large
+/// module, so it is computed once for many images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopsDigest(pub(super) [u8; 32]);
+
+impl StopsDigest {
+    /// That of a stop map.
+    pub fn of(stops: &StopMap) -> Self {
+        Self(Sha256::digest(stops.encode()).into())
+    }
 }
