@@ -1,7 +1,7 @@
 /* bytecode: an interpreter for a small stack machine, running a program that counts primes. */
 #include "guest.h"
 
-enum { LIMIT = SIZE(200, 12000) };
+enum { LIMIT = SIZE(200, 50000) };
 
 enum op { PUSH, LOAD, STORE, JUMP, JUMP_IF_ZERO, CALL, LABEL, ADD, MULTIPLY, REMAINDER, LESS, RETURN, PRINT, HALT };
 

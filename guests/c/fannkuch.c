@@ -1,7 +1,7 @@
 /* fannkuch: flips prefixes of all permutations of N numbers (after the Benchmarks Game's definition). */
 #include "guest.h"
 
-enum { N = SIZE(7, 9) };
+enum { N = SIZE(7, 10) };
 
 /* How often the prefix that the first number names must be reversed until the first number is 0. */
 NOINLINE static int flips(const int *permutation) {

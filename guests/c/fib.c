@@ -5,6 +5,6 @@ NOINLINE static uint32_t fib(uint32_t n) { return n < 2 ? n : fib(n - 1) + fib(n
 
 int main(void) {
     /* Not a constant for the compiler. */
-    volatile uint32_t n = SIZE(18, 33);
+    volatile uint32_t n = SIZE(18, 35);
     return result(fib(n));
 }

@@ -65,7 +65,7 @@ impl<'a> Subject<'a> {
             program: engines.program.compile(&guest.wasm)?,
             program_engine: &engines.program,
             instrumented,
-            instrumented_code_bytes: code.text().len(),
+            instrumented_code_bytes: code_bytes(&code),
             plain_compile,
             process_compile,
         })
@@ -73,7 +73,7 @@ impl<'a> Subject<'a> {
 
     /// How much larger the engine's machine code became.
     pub(super) fn code_size(&self) -> f64 {
-        self.instrumented_code_bytes as f64 / self.plain.text().len() as f64
+        self.instrumented_code_bytes as f64 / code_bytes(&self.plain) as f64
     }
 
     /// How much longer it takes to compile, instrumenting included.
@@ -135,6 +135,11 @@ impl<'a> Subject<'a> {
         );
         Ok(())
     }
+}
+
+/// Bytes of machine code of the functions: the text section itself is rounded to pages.
+fn code_bytes(module: &wasmtime::Module) -> usize {
+    module.functions().map(|function| function.len).sum()
 }
 
 /// Time that this thread has run: that of others on the machine does not count.

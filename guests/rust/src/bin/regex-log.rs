@@ -24,7 +24,7 @@ fn log(lines: u64) -> String {
 }
 
 fn main() {
-    let text = log(size(40, 3000));
+    let text = log(size(40, 8000));
     let line = Regex::new(
         r#"(?m)^(?P<host>\d+\.\d+\.\d+\.\d+) - (?P<user>[^ ]+) \[(?P<at>\d+)\] "(?P<verb>[A-Z]+) (?P<path>[^"]*)" (?P<status>\d{3}) (?P<ms>\d+)ms$"#,
     )
