@@ -19,7 +19,7 @@ impl<S: System> Process<S> {
     ///
     /// [`VmError::State`] if it has ended or has not begun to run; [`VmError::Uncapturable`].
     pub fn capture(&mut self) -> Result<Captured, VmError> {
-        let mut references = References::of(&mut self.store, self.instance);
+        let mut references = References::of(self.instance);
         let (stage, frames, host) = self.captured_stack(&mut references)?;
         let memories = self.captured_memories();
         let globals = self.captured_globals(&mut references)?;

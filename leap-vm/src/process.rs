@@ -213,7 +213,7 @@ impl<S: System> Process<S> {
     pub fn exported_global(&mut self, name: &str) -> Option<Value> {
         let global = self.instance.get_global(&mut self.store, name)?;
         let value = global.get(&mut self.store);
-        let mut references = References::of(&mut self.store, self.instance);
+        let mut references = References::of(self.instance);
         references.value(&mut self.store, &value).ok()
     }
 
@@ -284,7 +284,8 @@ impl<S: System> Process<S> {
         if types.len() != self.entry.arguments.len() {
             return Err(missing());
         }
-        let referents = Referents::of(&mut self.store, self.instance, &[])?;
+        // Numbers only: no reference has a meaning from outside.
+        let referents = Referents::none();
         let arguments = types
             .iter()
             .zip(&self.entry.arguments)
@@ -324,7 +325,7 @@ impl<S: System> Process<S> {
             self.position = Position::Before(Stage::Entry);
             return Ok(None);
         }
-        let mut references = References::of(&mut self.store, self.instance);
+        let mut references = References::of(self.instance);
         let results = results
             .iter()
             .map(|result| references.value(&mut self.store, result))
@@ -335,7 +336,8 @@ impl<S: System> Process<S> {
     /// Goes on from a captured stack.
     fn resume(&mut self, stopped: &Stopped) -> Result<wasmtime::Result<Vec<Val>>, VmError> {
         self.load_continuations(stopped)?;
-        let stops = self.module.stop_map().clone();
+        let module = self.module.clone();
+        let stops = module.stop_map();
         let layouts = stopped
             .records
             .iter()

@@ -39,7 +39,7 @@ impl<S: System> Process<S> {
         let results = process.stage_results(captured.stage)?;
         let stops = module.stop_map();
         records::validate(stops, &captured.frames, captured.host.is_some(), &results)?;
-        let referents = Referents::of(&mut process.store, process.instance, &captured.exceptions)?;
+        let referents = Referents::of(&mut process.store, process.instance, captured)?;
         process.rebuild_memories(captured)?;
         process.rebuild_globals(captured, &referents)?;
         process.rebuild_tables(captured, &referents)?;

@@ -9,16 +9,17 @@ use wasmtime::{
 };
 
 use crate::error::{VmError, message};
-use crate::state::{Exception, Reference, Value};
+use crate::state::{Captured, Exception, Reference, Value};
 
 /// How deeply exceptions may hold exceptions.
 const MAX_EXCEPTION_DEPTH: usize = 100;
 
 /// Turns references of one instance into names, and collects the exceptions among them.
 pub(crate) struct References {
-    /// Functions by the address that the engine refers to them by.
-    functions: BTreeMap<usize, u32>,
-    tags: Vec<Tag>,
+    instance: Instance,
+    /// Functions by the address that the engine refers to them by; made when one is met, for a
+    /// large module has thousands.
+    functions: Option<BTreeMap<usize, u32>>,
     pub(crate) exceptions: Vec<Exception>,
 }
 
@@ -43,14 +44,10 @@ fn exported_tags<T>(store: &mut Store<T>, instance: Instance) -> Vec<Tag> {
 }
 
 impl References {
-    pub(crate) fn of<T>(store: &mut Store<T>, instance: Instance) -> Self {
-        let functions = exported_functions(store, instance);
+    pub(crate) fn of(instance: Instance) -> Self {
         Self {
-            functions: functions
-                .into_iter()
-                .map(|(index, function)| (function.to_raw(&mut *store).addr(), index))
-                .collect(),
-            tags: exported_tags(store, instance),
+            instance,
+            functions: None,
             exceptions: Vec::new(),
         }
     }
@@ -90,10 +87,18 @@ impl References {
         }
     }
 
-    fn function<T>(&self, store: &mut Store<T>, function: &Func) -> Result<Reference, VmError> {
+    fn function<T>(&mut self, store: &mut Store<T>, function: &Func) -> Result<Reference, VmError> {
+        let instance = self.instance;
+        let functions = self.functions.get_or_insert_with(|| {
+            exported_functions(store, instance)
+                .into_iter()
+                .map(|(index, function)| (function.to_raw(&mut *store).addr(), index))
+                .collect()
+        });
         let address = function.to_raw(store).addr();
-        let index = self.functions.get(&address).copied();
-        index
+        functions
+            .get(&address)
+            .copied()
             .map(Reference::Function)
             .ok_or_else(|| foreign("a reference to a function of the host"))
     }
@@ -111,8 +116,7 @@ impl References {
             message: message(&error),
         };
         let tag = exception.tag(&mut *store).map_err(engine)?;
-        let known = self
-            .tags
+        let known = exported_tags(store, self.instance)
             .iter()
             .position(|known| Tag::eq(known, &tag, &*store));
         let tag = known.ok_or_else(|| foreign("an exception of the host"))?;
@@ -140,17 +144,25 @@ pub(crate) struct Referents {
 }
 
 impl Referents {
+    /// Nothing to refer to but null.
+    pub(crate) fn none() -> Self {
+        Self {
+            functions: BTreeMap::new(),
+            exceptions: Vec::new(),
+        }
+    }
+
     pub(crate) fn of<T>(
         store: &mut Store<T>,
         instance: Instance,
-        exceptions: &[Exception],
+        captured: &Captured,
     ) -> Result<Self, VmError> {
-        let mut referents = Self {
-            functions: exported_functions(store, instance),
-            exceptions: Vec::new(),
-        };
+        let mut referents = Self::none();
+        if captured.mentions_functions() {
+            referents.functions = exported_functions(store, instance);
+        }
         let tags = exported_tags(store, instance);
-        for exception in exceptions {
+        for exception in &captured.exceptions {
             let tag = tags.get(exception.tag as usize);
             let tag = tag.ok_or_else(|| misfit("an exception of an unknown tag"))?;
             let ty = tag.ty(&*store);

@@ -41,6 +41,24 @@ pub struct Captured {
     pub exceptions: Vec<Exception>,
 }
 
+impl Captured {
+    /// Whether any reference is one to a function.
+    pub(crate) fn mentions_functions(&self) -> bool {
+        let frames = self.frames.iter().flat_map(|frame| &frame.values);
+        let fields = self
+            .exceptions
+            .iter()
+            .flat_map(|exception| &exception.fields);
+        let elements = self.tables.iter().flat_map(|table| &table.elements);
+        let is_function = |reference: &Reference| matches!(reference, Reference::Function(_));
+        frames
+            .chain(&self.globals)
+            .chain(fields)
+            .any(|value| matches!(value, Value::Reference(of) if is_function(of)))
+            || elements.into_iter().any(is_function)
+    }
+}
+
 /// The exported function that a process is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

@@ -36,7 +36,7 @@ fn states_that_cannot_be_are_refused() -> Result<()> {
         ("an unknown stop", |c| innermost(c).stop = 1000),
         ("another kind", |c| innermost(c).kind = StopKind::InCall),
         ("kinds in the wrong order", |c| {
-            c.frames[0].kind = StopKind::After
+            c.frames[0].kind = StopKind::After;
         }),
         ("a host frame from nowhere", |c| {
             c.host = Some(HostFrame {
@@ -47,12 +47,12 @@ fn states_that_cannot_be_are_refused() -> Result<()> {
         }),
         ("fewer values", |c| drop(innermost(c).values.pop())),
         ("a value of another type", |c| {
-            innermost(c).values[0] = Value::V128(0)
+            innermost(c).values[0] = Value::V128(0);
         }),
         ("another stage", |c| c.stage = Stage::Start),
         ("a smaller memory", |c| c.memories[0].pages = 0),
         ("a memory beyond its limit", |c| {
-            c.memories[0].pages = 1 << 40
+            c.memories[0].pages = 1 << 40;
         }),
         ("fewer globals", |c| c.globals.clear()),
         ("a global of another type", |c| c.globals[0] = Value::I32(0)),
@@ -62,7 +62,7 @@ fn states_that_cannot_be_are_refused() -> Result<()> {
         ("a table too many", |c| {
             c.tables.push(TableState {
                 elements: Vec::new(),
-            })
+            });
         }),
     ];
     for (what, change) in changes {
