@@ -9,8 +9,9 @@ use clap::Args;
 use crate::control::{self, Answer, Request};
 use crate::process;
 
-/// Writes the whole state of a program that `leap run` or `leap restore` runs to a file.
+/// Write the whole state of a running program to a file: leap checkpoint 4711 -o prog.leap
 ///
+/// The program is one that `leap run` or `leap restore` runs; its process id is that of the command.
 /// The program pauses for as long as it takes to copy the pages that it uses, and runs on while they
 /// are written; with --stop it ends instead. When the command is done, the file is safe on disk.
 #[derive(Args)]

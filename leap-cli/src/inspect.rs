@@ -10,9 +10,10 @@ use leap_vm::inspect::{InspectedFrame, Inspection, inspect};
 use crate::restore::{module_of, open};
 use crate::say;
 
-/// Shows what is in a checkpoint: the call stack with the names of functions and, where the program
-/// has debug information, lines of its source; locals, memories, arguments and open files. Nothing
-/// of the program runs.
+/// Show what is in a checkpoint: call stack, locals, memories, open files
+///
+/// Functions have the names that the program gives them and, where it has debug information, the
+/// lines of its source. Nothing of the program runs.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -118,11 +119,10 @@ fn show_frame(depth: usize, frame: &InspectedFrame) {
         say(format_args!("        {function} in {}{number}", line.file));
     }
     for local in &frame.locals {
-        let name = local.name.as_deref().unwrap_or_default();
-        say(format_args!(
-            "        local {} {name}: {} = {}",
-            local.index, local.ty, local.value
-        ));
+        let name = local.name.as_ref().map(|name| format!(" {name}"));
+        let name = name.unwrap_or_default();
+        let (index, ty, value) = (local.index, local.ty, &local.value);
+        say(format_args!("        local {index}{name}: {ty} = {value}"));
     }
     if !frame.operands.is_empty() {
         say(format_args!(

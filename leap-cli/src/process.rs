@@ -14,13 +14,10 @@ use crate::{checkpoint, inspect, restore, run};
 /// The commands that run WebAssembly programs here, without a node.
 #[derive(Subcommand)]
 pub(crate) enum ProcessCommand {
-    /// Run a WebAssembly program that can be checkpointed: leap run prog.wasm arguments
+    // What `--help` says of each is in its own file.
     Run(run::Run),
-    /// Write the whole state of a running program to a file: leap checkpoint 4711 -o prog.leap
     Checkpoint(checkpoint::Checkpoint),
-    /// Go on with a program from a checkpoint, here or on any other machine
     Restore(restore::Restore),
-    /// Show what is in a checkpoint: call stack, locals, memories, open files
     Inspect(inspect::Inspect),
 }
 

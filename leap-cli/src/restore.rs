@@ -14,7 +14,7 @@ use crate::process::{self, Execution, Periodic};
 use crate::run;
 use crate::runner::Runner;
 
-/// Goes on with a program from a checkpoint.
+/// Go on with a program from a checkpoint, here or on any other machine
 ///
 /// It does not matter where the checkpoint was written: another machine, another processor, another
 /// back end. Directories that the program was given (`leap run --dir`) must be granted again. Given a directory of periodic checkpoints, it takes the newest that is whole.

@@ -12,9 +12,9 @@ use leap_vm::wasi::{HostMount, HostWrites, Outside, WasiOptions, WasiState};
 use crate::process::{self, Execution, Periodic};
 use crate::runner::Runner;
 
-/// Runs any program for WASI preview 1 (from Rust, C, C++ and others).
+/// Run a WebAssembly program that can be checkpointed: leap run prog.wasm arguments
 ///
-/// While it runs, `leap checkpoint PID -o FILE` writes its whole state to a file: call stack,
+/// Any program for WASI preview 1 will do (from Rust, C, C++ and others). While it runs, `leap checkpoint PID -o FILE` writes its whole state to a file: call stack,
 /// memory, open files and all. `leap restore FILE` goes on from there, on this machine or another.
 /// The program's exit code becomes the command's; 134 means that it trapped, 75 that it was stopped
 /// by `leap checkpoint --stop`.

@@ -404,10 +404,18 @@ fn what_cannot_be_is_told_with_a_reason() -> Result<()> {
 fn help_teaches() -> Result<()> {
     let place = Place::new()?;
     let commands = place.printed(&["--help"])?;
-    for command in ["run", "checkpoint", "restore", "inspect"] {
+    for (command, lesson) in [
+        ("run", "leap restore FILE"),
+        ("checkpoint", "pauses for as long as"),
+        ("restore", "It does not matter where"),
+        ("inspect", "Nothing of the program runs"),
+    ] {
         assert!(commands.contains(&format!("  {command} ")), "{commands}");
         let help = place.printed(&[command, "--help"])?;
-        assert!(help.contains("Examples:"), "{help}");
+        assert!(
+            help.contains("Examples:") && help.contains(lesson),
+            "{help}"
+        );
     }
     Ok(())
 }
