@@ -606,7 +606,9 @@ impl Coordinator {
             let incarnation = joiner.incarnation;
             match self.ledger.members().get(&object) {
                 Some(member) if member.is_present(incarnation) => self.admit(object),
-                Some(member) if member.standing == Standing::Present => failed = true,
+                Some(member) if member.standing == Standing::Present => {
+                    failed |= member.incarnation < incarnation;
+                }
                 Some(_) | None => self.log_join(object, joiner),
             }
         }
