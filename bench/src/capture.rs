@@ -16,7 +16,7 @@ pub(crate) struct CaptureBench {
     #[arg(long)]
     only: Vec<String>,
     /// How many captures are requested of each guest
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 100)]
     samples: usize,
     /// Run the guests at the size of tests
     #[arg(long)]

@@ -90,72 +90,75 @@ struct Captures<'a> {
 }
 
 impl Captures<'_> {
+    /// Each capture is of a life of its own: a request while a process is being rebuilt from the
+    /// capture before would measure that.
     fn collect(&self, samples: usize) -> anyhow::Result<Vec<(Duration, Duration)>> {
+        let life = self.whole_life()?;
+        let mut fractions = Fractions(1);
         let mut found = Vec::with_capacity(samples);
-        let mut pauses = Pauses(1);
         while found.len() < samples {
-            let before = found.len();
-            self.one_life(samples, &mut pauses, &mut found)?;
-            if found.len() == before {
-                // A guest that is over before a request reaches it needs earlier ones.
-                pauses.0 = pauses.0.wrapping_add(1);
-            }
+            let after = life.mul_f64(fractions.next_fraction());
+            found.extend(self.captured_life(after)?);
         }
         Ok(found)
     }
 
-    /// One run from beginning to end, stopped again and again.
-    fn one_life(
-        &self,
-        samples: usize,
-        pauses: &mut Pauses,
-        found: &mut Vec<(Duration, Duration)>,
-    ) -> anyhow::Result<()> {
+    /// How long the guest runs when nobody disturbs it.
+    fn whole_life(&self) -> anyhow::Result<Duration> {
         let output = Collected::default();
+        let mut program = self.start(&output)?;
+        let begun = Instant::now();
+        let outcome = program.run()?;
+        let life = begun.elapsed();
+        let is_well = matches!(outcome, Outcome::Returned(_) | Outcome::Exited(0));
+        ensure!(is_well, "the guest ended with {outcome:?}");
+        let printed = String::from_utf8(output.bytes(Stream::Output))?;
+        ensure!(
+            printed == self.guest.output,
+            "the guest printed {printed:?}"
+        );
+        Ok(life)
+    }
+
+    /// Runs the guest until the capture that is requested so late, and tells what that took;
+    /// nothing if the guest was over before.
+    fn captured_life(&self, after: Duration) -> anyhow::Result<Option<(Duration, Duration)>> {
+        let mut program = self.start(&Collected::default())?;
+        let handle = program.capture_handle();
+        self.orders.send(Order { handle, after })?;
+        let outcome = program.run()?;
+        let stopped = Moment::now();
+        let requested = self.moments.recv().context("the requests have ended")?;
+        match outcome {
+            Outcome::Stopped => Ok(Some((
+                stopped.elapsed.saturating_duration_since(requested.elapsed),
+                stopped.processor.saturating_sub(requested.processor),
+            ))),
+            Outcome::Returned(_) | Outcome::Exited(0) => Ok(None),
+            other => bail!("the guest ended with {other:?}"),
+        }
+    }
+
+    fn start(&self, output: &Collected) -> anyhow::Result<Program> {
         let state = WasiState::new(&WasiOptions {
             arguments: self.guest.arguments.clone(),
             ..WasiOptions::default()
         });
         let outside = Outside::with_sink(output.clone());
-        let mut program = Program::start(self.engine, self.module, state, outside)?;
-        while found.len() < samples {
-            self.orders.send(Order {
-                handle: program.capture_handle(),
-                after: pauses.next_pause(),
-            })?;
-            let outcome = program.run()?;
-            let stopped = Moment::now();
-            let requested = self.moments.recv().context("the requests have ended")?;
-            match outcome {
-                Outcome::Stopped => found.push((
-                    stopped.elapsed.saturating_duration_since(requested.elapsed),
-                    stopped.processor.saturating_sub(requested.processor),
-                )),
-                Outcome::Returned(_) | Outcome::Exited(0) => {
-                    let printed = String::from_utf8(output.bytes(Stream::Output))?;
-                    ensure!(
-                        printed == self.guest.output,
-                        "after captures, it printed {printed:?}"
-                    );
-                    return Ok(());
-                }
-                other => bail!("the guest ended with {other:?}"),
-            }
-        }
-        Ok(())
+        Ok(Program::start(self.engine, self.module, state, outside)?)
     }
 }
 
-/// Times between captures that look random, up to 2 ms.
-struct Pauses(u64);
+/// Numbers between 0 and 1 that look random.
+struct Fractions(u64);
 
-impl Pauses {
-    fn next_pause(&mut self) -> Duration {
+impl Fractions {
+    fn next_fraction(&mut self) -> f64 {
         self.0 = self
             .0
             .wrapping_mul(0x5851_f42d_4c95_7f2d)
             .wrapping_add(0x1405_7b7e_f767_814f);
-        Duration::from_micros((self.0 >> 33) % 2000)
+        (self.0 >> 33) as f64 / (1_u64 << 31) as f64
     }
 }
 
