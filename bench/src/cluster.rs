@@ -191,12 +191,9 @@ impl Cluster {
     async fn warm_up(&self) -> anyhow::Result<()> {
         let client = self.client().await?;
         for attempt in 0..1000 {
-            let trip = travel::Trip {
-                traveller: "warm-up".to_owned(),
-            };
-            match travel::book(&client, "warm-up", &trip).await {
-                Ok(_) => return Ok(()),
-                Err(error) if attempt == 999 => return Err(error.into()),
+            match book(&client, "warm-up").await {
+                Ok(()) => return Ok(()),
+                Err(error) if attempt == 999 => return Err(error),
                 Err(_) => tokio::time::sleep(POLL).await,
             }
         }
@@ -239,6 +236,15 @@ impl Cluster {
             .filter_map(|member| member.process.id());
         children.chain([std::process::id()]).map(cpu_of).sum()
     }
+}
+
+/// Books one trip; the workflow and its traveller have the same name.
+pub(crate) async fn book(client: &Client, id: &str) -> anyhow::Result<()> {
+    let trip = travel::Trip {
+        traveller: id.to_owned(),
+    };
+    travel::book(client, id, &trip).await?;
+    Ok(())
 }
 
 pub(crate) fn service_name(index: usize) -> String {

@@ -8,8 +8,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use leap_vm::CaptureHandle;
 use leap_vm::wasi::{Outside, Sink, Stream};
+use leap_vm::{CaptureHandle, Outcome, Program};
 use parking_lot::Mutex;
 
 /// Printed by a guest that wants to be captured.
@@ -64,6 +64,16 @@ impl Sink for Marks {
         }
         Ok(())
     }
+}
+
+/// Runs a guest to its next capture.
+pub(crate) fn stop(program: &mut Program) -> anyhow::Result<()> {
+    let outcome = program.run()?;
+    anyhow::ensure!(
+        matches!(outcome, Outcome::Stopped),
+        "the guest ended with {outcome:?}"
+    );
+    Ok(())
 }
 
 /// WAT that every marking guest begins with: `(call $mark (i32.const 99))` prints a byte. It uses

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use leap::{GroupCommit, HostStatus, RepairStatus};
-use travel::Trip;
 
-use crate::cluster::{Cluster, OnOff, Settings, service_name};
+use crate::cluster::{Cluster, OnOff, Settings, book, service_name};
 use crate::report::Report;
 use crate::reservations::closed;
 
@@ -82,15 +81,7 @@ impl Recovery {
         let restarted = Instant::now();
         let probe = tokio::spawn(async move {
             let id = format!("probe-{kill}");
-            travel::book(
-                &client,
-                &id,
-                &Trip {
-                    traveller: id.clone(),
-                },
-            )
-            .await
-            .map(|_| restarted.elapsed())
+            book(&client, &id).await.map(|()| restarted.elapsed())
         });
         cluster.start_service(victim).await?;
         let pause = probe.await??;
@@ -108,14 +99,7 @@ async fn keep_busy(client: leap::Client, clients: usize, kill: usize) {
             for trip in 0_u64.. {
                 let id = format!("busy-{kill}-{number}-{trip}");
                 // What fails is asked for by the next trip; only load is wanted here.
-                let _ = travel::book(
-                    &client,
-                    &id,
-                    &Trip {
-                        traveller: id.clone(),
-                    },
-                )
-                .await;
+                let _ = book(&client, &id).await;
             }
         });
     }

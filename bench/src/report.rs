@@ -1,7 +1,15 @@
 //! What a benchmark prints: one object of figures, each with its aim.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use serde::Serialize;
+
+/// The median of some times, in milliseconds.
+pub(crate) fn median_ms(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64() * 1e3
+}
 
 /// On which side of its aim a figure should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -10,9 +10,8 @@ use clap::Args;
 use hdrhistogram::Histogram;
 use leap::GroupCommit;
 use tokio::task::JoinSet;
-use travel::Trip;
 
-use crate::cluster::{Cluster, OnOff, Settings};
+use crate::cluster::{Cluster, OnOff, Settings, book};
 use crate::report::Report;
 
 /// A rate counts as sustained when this part of it was booked in time.
@@ -277,15 +276,7 @@ pub(crate) async fn open(
         let client = client.clone();
         workflows.spawn(async move {
             let id = format!("{run}-{number}");
-            travel::book(
-                &client,
-                &id,
-                &Trip {
-                    traveller: id.clone(),
-                },
-            )
-            .await
-            .map(|_| due.elapsed())
+            book(&client, &id).await.map(|()| due.elapsed())
         });
     }
     let mut latency_us = Histogram::new(3)?;
@@ -316,14 +307,7 @@ pub(crate) async fn closed(
             while started.elapsed() < duration {
                 let id = format!("{run}-{}", next.fetch_add(1, Ordering::Relaxed));
                 let begun = Instant::now();
-                travel::book(
-                    &client,
-                    &id,
-                    &Trip {
-                        traveller: id.clone(),
-                    },
-                )
-                .await?;
+                book(&client, &id).await?;
                 latency_us.record(u64::try_from(begun.elapsed().as_micros())?)?;
             }
             anyhow::Ok(latency_us)

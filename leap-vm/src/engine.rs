@@ -48,6 +48,44 @@ impl Default for EngineOptions {
     }
 }
 
+impl EngineOptions {
+    /// The settings as Wasmtime's, for running something beside processes under the same ones, as
+    /// benchmarks do. What decides over a guest's semantics is the same for all back ends, so that a
+    /// process may move between them.
+    ///
+    /// # Errors
+    ///
+    /// Wasmtime does not know the back end on this machine.
+    pub fn config(&self) -> wasmtime::Result<Config> {
+        let mut config = Config::new();
+        config
+            .wasm_multi_memory(true)
+            .wasm_memory64(true)
+            .wasm_tail_call(true)
+            .wasm_exceptions(true)
+            .wasm_relaxed_simd(true)
+            .relaxed_simd_deterministic(true)
+            .cranelift_nan_canonicalization(true)
+            .wasm_branch_hinting(true)
+            // Pages are mapped by Leap; a copy-on-write image of the data segments would hide them.
+            .memory_init_cow(false)
+            .max_wasm_stack(self.stack_bytes)
+            // Not used, but the engine wants it to be no smaller.
+            .async_stack_size(self.stack_bytes);
+        match self.back_end {
+            BackEnd::Optimised => config.cranelift_opt_level(OptLevel::Speed),
+            BackEnd::Quick => config
+                .cranelift_opt_level(OptLevel::None)
+                .cranelift_regalloc_algorithm(wasmtime::RegallocAlgorithm::SinglePass),
+            BackEnd::Interpreter => config.target(interpreter_target())?,
+        };
+        if let Some(memories) = &self.memories {
+            config.with_host_memory(Arc::clone(memories));
+        }
+        Ok(config)
+    }
+}
+
 /// Compiles modules and keeps them while they are in use. Clones share everything.
 #[derive(Clone)]
 pub struct Engine(Arc<Shared>);
@@ -88,7 +126,7 @@ impl Engine {
     ///
     /// [`VmError::Engine`] if the machine or the engine does not support them.
     pub fn new(options: EngineOptions) -> Result<Self, VmError> {
-        let config = config(&options);
+        let config = options.config();
         let engine = config.and_then(|config| wasmtime::Engine::new(&config));
         let engine = engine.map_err(|error| VmError::Engine {
             message: message(&error),
@@ -200,37 +238,6 @@ impl Module {
             .filter_map(|stop| Some((stop, known.get(&stop)?.clone())))
             .collect())
     }
-}
-
-/// What decides over a guest's semantics is the same for all back ends, so that a process may
-/// move between them.
-fn config(options: &EngineOptions) -> wasmtime::Result<Config> {
-    let mut config = Config::new();
-    config
-        .wasm_multi_memory(true)
-        .wasm_memory64(true)
-        .wasm_tail_call(true)
-        .wasm_exceptions(true)
-        .wasm_relaxed_simd(true)
-        .relaxed_simd_deterministic(true)
-        .cranelift_nan_canonicalization(true)
-        .wasm_branch_hinting(true)
-        // Pages are mapped by Leap; a copy-on-write image of the data segments would hide them.
-        .memory_init_cow(false)
-        .max_wasm_stack(options.stack_bytes)
-        // Not used, but the engine wants it to be no smaller.
-        .async_stack_size(options.stack_bytes);
-    match options.back_end {
-        BackEnd::Optimised => config.cranelift_opt_level(OptLevel::Speed),
-        BackEnd::Quick => config
-            .cranelift_opt_level(OptLevel::None)
-            .cranelift_regalloc_algorithm(wasmtime::RegallocAlgorithm::SinglePass),
-        BackEnd::Interpreter => config.target(interpreter_target())?,
-    };
-    if let Some(memories) = &options.memories {
-        config.with_host_memory(Arc::clone(memories));
-    }
-    Ok(config)
 }
 
 const fn interpreter_target() -> &'static str {

@@ -8,8 +8,8 @@ use leap_memory::Tracking;
 use leap_vm::wasi::{Wasi, WasiOptions, WasiState};
 use leap_vm::{Captured, EngineOptions, Module, Outcome, Process, Program, ProgramEngine};
 
-use crate::marks::{MARKING, Marks};
-use crate::report::Report;
+use crate::marks::{MARKING, Marks, stop};
+use crate::report::{Report, median_ms};
 
 /// Activations in the stack that is captured.
 const FRAMES: usize = 100;
@@ -124,9 +124,9 @@ impl Warm {
             elsewhere.push(rebuild(&module, &captured)?);
         }
         Ok(Self {
-            capture_us: median_us(captures),
-            rebuild_us: median_us(rebuilds),
-            elsewhere_us: median_us(elsewhere),
+            capture_us: 1e3 * median_ms(captures),
+            rebuild_us: 1e3 * median_ms(rebuilds),
+            elsewhere_us: 1e3 * median_ms(elsewhere),
         })
     }
 }
@@ -142,7 +142,7 @@ fn cold_ms(wasm: &[u8]) -> anyhow::Result<f64> {
         let module = engine()?.compile(wasm)?;
         times.push(rebuild(&module, &captured)?);
     }
-    Ok(median_us(times) / 1e3)
+    Ok(median_ms(times))
 }
 
 /// How long it takes a new process to be where `captured` is, and to run on.
@@ -174,19 +174,4 @@ fn started(wasm: &[u8], marks: &Marks) -> anyhow::Result<(Module, Program)> {
     let program = Program::start(&engine, &module, state, marks.outside())?;
     marks.request_of(program.capture_handle());
     Ok((module, program))
-}
-
-/// Runs to the next capture.
-fn stop(program: &mut Program) -> anyhow::Result<()> {
-    let outcome = program.run()?;
-    ensure!(
-        matches!(outcome, Outcome::Stopped),
-        "the guest ended with {outcome:?}"
-    );
-    Ok(())
-}
-
-fn median_us(mut times: Vec<Duration>) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_secs_f64() * 1e6
 }

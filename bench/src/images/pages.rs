@@ -8,10 +8,10 @@ use anyhow::{Context as _, ensure};
 use leap_memory::{PAGE_BYTES, Tracking};
 use leap_vm::image::{Compression, write, write_file};
 use leap_vm::wasi::{WasiOptions, WasiState};
-use leap_vm::{Capture, EngineOptions, Outcome, Pages, Program, ProgramEngine};
+use leap_vm::{Capture, EngineOptions, Pages, Program, ProgramEngine};
 
-use crate::marks::{MARKING, Marks};
-use crate::report::Report;
+use crate::marks::{MARKING, Marks, stop};
+use crate::report::{Report, median_ms};
 
 const MEMORY_BYTES: usize = 64 << 20;
 const DIRTY_PAGES: usize = MEMORY_BYTES / PAGE_BYTES / 100;
@@ -162,18 +162,4 @@ fn files(capture: &Capture, directory: &Path, report: &mut Report) -> anyhow::Re
         );
     }
     Ok(())
-}
-
-fn stop(program: &mut Program) -> anyhow::Result<()> {
-    let outcome = program.run()?;
-    ensure!(
-        matches!(outcome, Outcome::Stopped),
-        "the guest ended with {outcome:?}"
-    );
-    Ok(())
-}
-
-fn median_ms(mut times: Vec<Duration>) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_secs_f64() * 1e3
 }

@@ -6,26 +6,14 @@ use anyhow::{anyhow, bail};
 use guests::Guest;
 use leap_vm::wasi::{Collected, Outcome, Outside, Stream, Wasi, WasiOptions, WasiState};
 use leap_vm::{EngineOptions, Exit};
-use wasmtime::{Caller, Config, Engine, Linker, Module, Store, Val};
+use wasmtime::{Caller, Engine, Linker, Module, Store, Val};
 
 use super::subject::thread_time;
 
-/// The settings of leap-vm's engine that decide over a guest's speed.
 pub(super) fn engine() -> anyhow::Result<Engine> {
-    let mut config = Config::new();
-    config
-        .wasm_multi_memory(true)
-        .wasm_memory64(true)
-        .wasm_tail_call(true)
-        .wasm_exceptions(true)
-        .wasm_threads(true)
-        .wasm_relaxed_simd(true)
-        .relaxed_simd_deterministic(true)
-        .cranelift_nan_canonicalization(true)
-        .wasm_branch_hinting(true)
-        .memory_init_cow(false)
-        .max_wasm_stack(EngineOptions::default().stack_bytes);
-    Engine::new(&config).map_err(|error| refused(&error))
+    let config = EngineOptions::default().config();
+    let engine = config.and_then(|config| Engine::new(&config));
+    engine.map_err(|error| refused(&error))
 }
 
 pub(super) fn compile(engine: &Engine, wasm: &[u8]) -> anyhow::Result<Module> {

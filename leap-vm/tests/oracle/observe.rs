@@ -1,7 +1,7 @@
 //! What a program does, as far as anybody outside can tell.
 
 use anyhow::{Result, ensure};
-use leap_vm::Value;
+use leap_vm::{EngineOptions, Value};
 
 /// The end of a run and what it left behind.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,18 +60,9 @@ pub(crate) enum End {
     Trapped(String),
 }
 
-/// The engine's settings that decide over semantics, as Leap sets them.
+/// An engine with the settings of Leap's, for modules as they are.
 pub(crate) fn plain_engine() -> Result<wasmtime::Engine> {
-    let mut config = wasmtime::Config::new();
-    config
-        .wasm_multi_memory(true)
-        .wasm_memory64(true)
-        .wasm_tail_call(true)
-        .wasm_exceptions(true)
-        .wasm_relaxed_simd(true)
-        .relaxed_simd_deterministic(true)
-        .cranelift_nan_canonicalization(true)
-        .memory_init_cow(false);
+    let config = EngineOptions::default().config().map_err(refused)?;
     wasmtime::Engine::new(&config).map_err(refused)
 }
 
