@@ -300,7 +300,7 @@ impl Member {
 }
 
 /// User and system time of a process, from /proc.
-fn cpu_of(pid: u32) -> Duration {
+pub(crate) fn cpu_of(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The second field is the program's name in parentheses, and may hold anything.
     let fields: Vec<_> = stat

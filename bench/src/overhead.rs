@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 pub(crate) use self::server::OverheadServer;
 use self::{client::Load, server::Server};
+use crate::cluster::cpu_of;
 use crate::report::Report;
 
 #[allow(
@@ -57,7 +58,29 @@ struct Candidate {
     load: Load,
     throughput: Vec<f64>,
     p50_us: Vec<f64>,
-    _server: Server,
+    /// Of client and service, for each request under full load.
+    processor_us: Vec<f64>,
+    server: Server,
+}
+
+/// What the rounds of one variant came to.
+struct Medians {
+    /// Requests per second.
+    throughput: f64,
+    p50_us: f64,
+    processor_us: f64,
+}
+
+impl Medians {
+    fn note(&self, name: &str, report: &mut Report) {
+        report.note(format!("{name}: throughput"), self.throughput, "requests/s");
+        report.note(format!("{name}: p50"), self.p50_us, "us");
+        report.note(
+            format!("{name}: processor time each, client and service"),
+            self.processor_us,
+            "us",
+        );
+    }
 }
 
 impl Overhead {
@@ -77,20 +100,20 @@ impl Overhead {
             unreachable!("three were started")
         };
         let mut report = Report::new("overhead");
-        let (throughput, p50) = plain.medians();
-        report.note("plain: throughput", throughput, "requests/s");
-        report.note("plain: p50", p50, "us");
+        let without = plain.medians();
+        without.note("plain", &mut report);
         for (name, candidate, aim) in [
             ("manual headers", manual, 5.0),
             ("tower layer", tower, 10.0),
         ] {
-            let (with, with_p50) = candidate.medians();
-            report.note(format!("{name}: throughput"), with, "requests/s");
-            report.note(format!("{name}: p50"), with_p50, "us");
-            let lost = 100.0 * (1.0 - with / throughput);
+            let with = candidate.medians();
+            with.note(name, &mut report);
+            let lost = 100.0 * (1.0 - with.throughput / without.throughput);
             report.at_most(format!("{name}: throughput lost"), lost, "%", aim);
-            let slower = 100.0 * (with_p50 / p50 - 1.0);
+            let slower = 100.0 * (with.p50_us / without.p50_us - 1.0);
             report.at_most(format!("{name}: p50 longer"), slower, "%", aim);
+            let dearer = 100.0 * (with.processor_us / without.processor_us - 1.0);
+            report.note(format!("{name}: more processor time"), dearer, "%");
         }
         Ok(report)
     }
@@ -104,23 +127,36 @@ impl Candidate {
             load,
             throughput: Vec::new(),
             p50_us: Vec::new(),
-            _server: server,
+            processor_us: Vec::new(),
+            server,
         })
     }
 
     async fn measure(&mut self, each: Duration, counts: bool) -> anyhow::Result<()> {
+        let before = self.processor_time();
         let many = self.load.run(MANY, each).await?;
+        let used = self.processor_time().saturating_sub(before);
         let few = self.load.run(FEW, each).await?;
         if counts {
             self.throughput.push(many.per_second);
+            self.processor_us
+                .push(used.as_secs_f64() * 1e6 / many.requests as f64);
             self.p50_us.push(few.p50_us);
         }
         Ok(())
     }
 
-    /// Requests per second, and microseconds.
-    fn medians(&mut self) -> (f64, f64) {
-        (median(&mut self.throughput), median(&mut self.p50_us))
+    fn processor_time(&self) -> Duration {
+        let service = self.server.process_id().map(cpu_of).unwrap_or_default();
+        service + cpu_of(std::process::id())
+    }
+
+    fn medians(&mut self) -> Medians {
+        Medians {
+            throughput: median(&mut self.throughput),
+            p50_us: median(&mut self.p50_us),
+            processor_us: median(&mut self.processor_us),
+        }
     }
 }
 

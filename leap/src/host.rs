@@ -411,8 +411,14 @@ impl Host {
     pub async fn sthread(&self) -> SThread {
         let observation = &self.inner().observation;
         observation.reach(leap_core::WorldLine::default()).await;
-        let core = leap_core::SThread::new(observation.with(leap_core::Observer::world_line));
-        SThread::new(core, observation.clone())
+        self.sthread_now().expect("the coordinator has been met")
+    }
+
+    /// As [`Host::sthread`]; nothing before the coordinator has been met.
+    pub(crate) fn sthread_now(&self) -> Option<SThread> {
+        let observation = &self.inner().observation;
+        let core = leap_core::SThread::new(observation.known()?);
+        Some(SThread::new(core, observation.clone()))
     }
 
     /// Calls a handler of an object of the cluster, as the outside world: the answer comes when all it

@@ -70,6 +70,9 @@ impl Observation {
 
     /// Waits until the world-line is at least `world_line`.
     pub(crate) async fn reach(&self, world_line: WorldLine) {
+        if self.known() >= Some(world_line) {
+            return;
+        }
         let mut known = self.world_line.subscribe();
         // The sender lives as long as `self`.
         let _ = known.wait_for(|known| *known >= Some(world_line)).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leap_core::{Admission, Header, RolledBack, WorldLine};
+use leap_core::{Admission, DependencySet, Header, RolledBack, WorldLine};
 
 use crate::observation::{BarrierError, Observation, ReceiveError};
 
@@ -57,18 +57,32 @@ impl SThread {
     /// [`ReceiveError::WorldLineOver`] if the message must be sent again, [`ReceiveError::RolledBack`]
     /// if the sthread itself is over.
     pub async fn receive(&mut self, header: &Header) -> Result<(), ReceiveError> {
-        loop {
-            match self
-                .observation
-                .with(|observer| observer.consume(&mut self.core, header))?
-            {
-                Admission::Consumed | Admission::SealFirst(_) => return Ok(()),
-                Admission::Discard { current } => {
-                    return Err(ReceiveError::WorldLineOver { current });
-                }
-                Admission::Hold => self.observation.reach(header.world_line).await,
-            }
+        while !self.try_receive(header)? {
+            self.observation.reach(header.world_line).await;
         }
+        Ok(())
+    }
+
+    /// As [`SThread::receive`], but says `false` instead of waiting.
+    pub(crate) fn try_receive(&mut self, header: &Header) -> Result<bool, ReceiveError> {
+        let consumed = self
+            .observation
+            .with(|observer| observer.consume(&mut self.core, header))?;
+        match consumed {
+            Admission::Consumed | Admission::SealFirst(_) => Ok(true),
+            Admission::Discard { current } => Err(ReceiveError::WorldLineOver { current }),
+            Admission::Hold => Ok(false),
+        }
+    }
+
+    /// All that it has seen, as it was last looked at: some of it may be committed or lost by now.
+    pub(crate) fn seen(&self) -> &DependencySet {
+        self.core.seen()
+    }
+
+    /// Where it lives.
+    pub(crate) fn observation(&self) -> &Arc<Observation> {
+        &self.observation
     }
 
     /// Waits until all it has seen is inside the boundary (rule P8); then its set is empty and it

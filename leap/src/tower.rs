@@ -85,6 +85,7 @@ pub use self::{
     body::ReleasedBody,
     client::{ClientLayer, ClientService},
     error::SpeculationError,
+    metadata::{grpc_header, set_grpc_header},
     server::{ServerLayer, ServerService},
     speculative::Speculative,
 };

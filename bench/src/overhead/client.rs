@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use leap::tower::{ClientLayer, ClientService, Speculative};
+use leap::tower::{ClientLayer, ClientService, Speculative, grpc_header, set_grpc_header};
 use leap::{Host, SThread};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
@@ -14,7 +14,7 @@ use tower::Layer as _;
 use super::Variant;
 use super::proto::kv_client::KvClient;
 use super::proto::{Key, Pair};
-use super::server::{HEADER, Server, header_of, value_of};
+use super::server::Server;
 
 const KEYS: u64 = 10_000;
 const VALUE: Bytes = Bytes::from_static(&[7; 128]);
@@ -28,6 +28,7 @@ pub(super) struct Load {
 
 /// What one closed-loop run came to.
 pub(super) struct Measured {
+    pub(super) requests: u64,
     pub(super) per_second: f64,
     pub(super) p50_us: f64,
 }
@@ -74,6 +75,7 @@ impl Load {
             latency_ns.add(latencies??)?;
         }
         Ok(Measured {
+            requests: latency_ns.len(),
             per_second: latency_ns.len() as f64 / started.elapsed().as_secs_f64(),
             p50_us: latency_ns.value_at_quantile(0.5) as f64 / 1000.0,
         })
@@ -154,8 +156,7 @@ fn of<T>(message: T, speculative: &Option<Speculative>) -> Request<T> {
 fn with_header<T>(message: T, sthread: &mut Option<SThread>) -> anyhow::Result<Request<T>> {
     let mut request = Request::new(message);
     if let Some(sthread) = sthread {
-        let header = value_of(&sthread.header()?);
-        request.metadata_mut().insert_bin(HEADER, header);
+        set_grpc_header(request.metadata_mut(), &sthread.header()?);
     }
     Ok(request)
 }
@@ -164,8 +165,8 @@ async fn consume<T>(
     response: &Response<T>,
     sthread: &mut Option<SThread>,
 ) -> Result<(), anyhow::Error> {
-    if let Some(sthread) = sthread {
-        sthread.receive(&header_of(response.metadata())?).await?;
+    if let (Some(sthread), Some(header)) = (sthread, grpc_header(response.metadata())?) {
+        sthread.receive(&header).await?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::{Args, ValueEnum as _};
-use leap::tower::{ServerLayer, SpeculationError, Speculative};
+use leap::tower::{ServerLayer, SpeculationError, Speculative, grpc_header, set_grpc_header};
 use leap::{
     GroupCommit, Header, Host, Journaled, Machine, Object, ObjectOptions, Service, Speculation,
     Store, StoreOptions,
@@ -17,16 +17,12 @@ use leap_store::Journal;
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tonic::metadata::{BinaryMetadataValue, MetadataMap};
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 use super::Variant;
 use super::proto::kv_server::{Kv, KvServer};
 use super::proto::{Done, Key, Pair, Value};
-
-/// Where a header of the protocol travels.
-pub(super) const HEADER: &str = "leap-header-bin";
 
 /// All variants sync so often.
 const GROUP_COMMIT: GroupCommit = GroupCommit::Fixed(Duration::from_millis(10));
@@ -46,7 +42,7 @@ pub(super) struct Server {
     pub(super) service: String,
     /// Where its host is, to join the cluster; nothing for the plain one.
     pub(super) host: Option<String>,
-    _process: Child,
+    process: Child,
     _directory: tempfile::TempDir,
 }
 
@@ -71,9 +67,15 @@ impl Server {
         Ok(Self {
             service: addresses.next().context("it ended before it was ready")?,
             host: addresses.next(),
-            _process: process,
+            process,
             _directory: directory,
         })
+    }
+}
+
+impl Server {
+    pub(super) fn process_id(&self) -> Option<u32> {
+        self.process.id()
     }
 }
 
@@ -222,7 +224,7 @@ struct Manual(Object<Journaled<Pairs>>);
 #[tonic::async_trait]
 impl Kv for Manual {
     async fn put(&self, request: Request<Pair>) -> Result<Response<Done>, Status> {
-        let header = header_of(request.metadata())?;
+        let header = grpc_header(request.metadata())?.unwrap_or_default();
         let Pair { key, value } = request.into_inner();
         let acted = self.0.receive(&header, |pairs, context| {
             pairs.change(context, |action| action.record((key, value)));
@@ -244,28 +246,9 @@ impl Kv for Manual {
     }
 }
 
-/// The header of a message; an empty one for a message without.
-pub(super) fn header_of(metadata: &MetadataMap) -> Result<Header, Status> {
-    let malformed = |_| Status::invalid_argument("malformed leap-header-bin");
-    let Some(value) = metadata.get_bin(HEADER) else {
-        return Ok(Header::default());
-    };
-    let bytes = value
-        .to_bytes()
-        .map_err(|_| Status::invalid_argument("malformed leap-header-bin"))?;
-    Header::decode(&bytes).map_err(malformed)
-}
-
-/// A header as metadata that HTTP/2 does not put into its table of headers seen before.
-pub(super) fn value_of(header: &Header) -> BinaryMetadataValue {
-    let mut value = BinaryMetadataValue::from_bytes(&header.encode());
-    value.set_sensitive(true);
-    value
-}
-
 fn with_header<T>(message: T, header: &Header) -> Response<T> {
     let mut response = Response::new(message);
-    response.metadata_mut().insert_bin(HEADER, value_of(header));
+    set_grpc_header(response.metadata_mut(), header);
     response
 }
 

@@ -159,7 +159,7 @@ impl Gate {
             // A handler's stream may call other services while it is read.
             let next = self.speculative.sync_scope(|| body.poll_frame(cx));
             match ready!(next) {
-                Some(Ok(frame)) if self.speculative.is_covered_by(&self.told) == Some(true) => {
+                Some(Ok(frame)) if self.speculative.is_covered_by(&self.told) => {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Ok(frame)) => self.hold(frame),

@@ -1,6 +1,7 @@
 //! The layer for clients.
 
 use std::{
+    future::Future,
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,7 +12,11 @@ use tonic::Status;
 use tower::{BoxError, Layer, Service};
 
 use super::{
-    PATIENCE, error::SpeculationError, metadata::Manner, speculative::Speculative, within,
+    PATIENCE,
+    error::SpeculationError,
+    metadata::{self, Manner},
+    speculative::Speculative,
+    within,
 };
 
 /// Carries speculation to other services: for a tonic channel, or any other HTTP client that is a tower
@@ -90,6 +95,17 @@ impl ClientLayer {
         self
     }
 
+    /// Makes the request fit to leave, unless it has to wait for that, or cannot be.
+    fn send_now(&self, speculative: &Speculative, manner: Manner, headers: &mut HeaderMap) -> bool {
+        match (self.callee, speculative.header()) {
+            (Callee::Inside, Ok(header)) if metadata::fits(&header) => {
+                manner.insert(&header, headers);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Makes the request fit to leave.
     async fn send(
         &self,
@@ -157,35 +173,38 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        let explicit = request.extensions().get::<Speculative>().cloned();
+        let Some(speculative) = explicit.or_else(Speculative::current) else {
+            let response = self.inner.call(request);
+            return Box::pin(async { response.await.map_err(Into::into) });
+        };
+        let manner = Manner::of(request.headers());
+        let layer = self.layer.clone();
+        if layer.send_now(&speculative, manner, request.headers_mut()) {
+            let response = self.inner.call(request);
+            return Box::pin(answer(layer, speculative, manner, response));
+        }
         // The clone may not be ready; what was made ready must be what is called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let explicit = request.extensions().get::<Speculative>().cloned();
-        match explicit.or_else(Speculative::current) {
-            Some(speculative) => Box::pin(call(self.layer.clone(), inner, speculative, request)),
-            None => {
-                let response = inner.call(request);
-                Box::pin(async { response.await.map_err(Into::into) })
-            }
-        }
+        Box::pin(async move {
+            let sent = layer.send(&speculative, manner, request.headers_mut());
+            sent.await.map_err(|error| failure(manner, error))?;
+            let response = inner.call(request);
+            answer(layer, speculative, manner, response).await
+        })
     }
 }
 
-async fn call<S, Q, B>(
+/// Waits for the response, and lets the sthread see it.
+async fn answer<B, E: Into<BoxError>>(
     layer: ClientLayer,
-    mut inner: S,
     speculative: Speculative,
-    mut request: Request<Q>,
-) -> Result<Response<B>, BoxError>
-where
-    S: Service<Request<Q>, Response = Response<B>>,
-    S::Error: Into<BoxError>,
-{
-    let manner = Manner::of(request.headers());
-    let sent = layer.send(&speculative, manner, request.headers_mut());
-    sent.await.map_err(|error| failure(manner, error))?;
-    let response = inner.call(request).await.map_err(Into::into)?;
+    manner: Manner,
+    response: impl Future<Output = Result<Response<B>, E>>,
+) -> Result<Response<B>, BoxError> {
+    let response = response.await.map_err(Into::into)?;
     let received = layer.receive(&speculative, manner, response.headers());
     received.await.map_err(|error| failure(manner, error))?;
     Ok(response)

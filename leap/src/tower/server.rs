@@ -1,6 +1,7 @@
 //! The layer for services.
 
 use std::{
+    future::Future,
     task::{Context, Poll},
     time::Duration,
 };
@@ -22,7 +23,9 @@ use super::{
     speculative::Speculative,
     within,
 };
-use crate::{BarrierError, Host, WeakHost};
+use crate::{BarrierError, Host, Stopped, WeakHost};
+
+const HOST_GONE: SpeculationError = SpeculationError::Stopped(Stopped::HostGone);
 
 /// Makes a tonic or axum service speak speculation; see the [module documentation](super).
 ///
@@ -53,12 +56,24 @@ impl ServerLayer {
         self
     }
 
-    /// An sthread that has consumed the request's header.
+    /// An sthread that has consumed the request's header; nothing if that is ahead of what the host knows.
+    fn admit_now(&self, header: Option<&Header>) -> Result<Option<Speculative>, SpeculationError> {
+        let host = self.host.upgrade().ok_or(HOST_GONE)?;
+        let Some(mut sthread) = host.sthread_now() else {
+            return Ok(None);
+        };
+        if let Some(header) = header
+            && !sthread.try_receive(header)?
+        {
+            return Ok(None);
+        }
+        Ok(Some(Speculative::new(sthread)))
+    }
+
+    /// As [`ServerLayer::admit_now`], but waits.
     async fn admit(&self, header: Option<&Header>) -> Result<Speculative, SpeculationError> {
         let admitted = async {
-            let Some(host) = self.host.upgrade() else {
-                return Err(SpeculationError::Stopped(crate::Stopped::HostGone));
-            };
+            let host = self.host.upgrade().ok_or(HOST_GONE)?;
             let mut sthread = host.sthread().await;
             if let Some(header) = header {
                 sthread.receive(header).await?;
@@ -101,34 +116,45 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
-        // The clone may not be ready; what was made ready must be what is called.
-        let clone = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, clone);
-        Box::pin(serve(self.layer.clone(), inner, request))
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        let manner = Manner::of(request.headers());
+        let admitted = manner
+            .extract(request.headers())
+            .and_then(|header| Ok((self.layer.admit_now(header.as_ref())?, header)));
+        match admitted {
+            Err(error) => Box::pin(async move { Ok(refuse(manner, error)) }),
+            Ok((Some(speculative), header)) => {
+                request.extensions_mut().insert(speculative.clone());
+                let response = speculative.sync_scope(|| self.inner.call(request));
+                Box::pin(answer(speculative, response, manner, header.is_none()))
+            }
+            Ok((None, header)) => {
+                // The clone may not be ready; what was made ready must be what is called.
+                let clone = self.inner.clone();
+                let mut inner = std::mem::replace(&mut self.inner, clone);
+                let layer = self.layer.clone();
+                Box::pin(async move {
+                    let speculative = match layer.admit(header.as_ref()).await {
+                        Ok(speculative) => speculative,
+                        Err(error) => return Ok(refuse(manner, error)),
+                    };
+                    request.extensions_mut().insert(speculative.clone());
+                    let response = speculative.sync_scope(|| inner.call(request));
+                    answer(speculative, response, manner, header.is_none()).await
+                })
+            }
+        }
     }
 }
 
-async fn serve<S, Q, B>(
-    layer: ServerLayer,
-    mut inner: S,
-    mut request: Request<Q>,
-) -> Result<Response<ReleasedBody<B>>, S::Error>
-where
-    S: Service<Request<Q>, Response = Response<B>>,
-{
-    let manner = Manner::of(request.headers());
-    let header = match manner.extract(request.headers()) {
-        Ok(header) => header,
-        Err(error) => return Ok(refuse(manner, error)),
-    };
-    let speculative = match layer.admit(header.as_ref()).await {
-        Ok(speculative) => speculative,
-        Err(error) => return Ok(refuse(manner, error)),
-    };
-    request.extensions_mut().insert(speculative.clone());
-    let response = speculative.scope(inner.call(request)).await?;
-    let is_outside = header.is_none();
+/// Waits for the handler's answer, and makes it fit to leave.
+async fn answer<B, E>(
+    speculative: Speculative,
+    response: impl Future<Output = Result<Response<B>, E>>,
+    manner: Manner,
+    is_outside: bool,
+) -> Result<Response<ReleasedBody<B>>, E> {
+    let response = speculative.scope(response).await?;
     Ok(match tell(&speculative, is_outside).await {
         Ok(told) => release(response, Gate::new(speculative, told, manner, is_outside)),
         Err(error) => refuse(manner, unreleased(is_outside, error)),

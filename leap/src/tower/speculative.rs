@@ -4,8 +4,8 @@ use std::{future::Future, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use leap_core::{Header, RolledBack};
-use tokio::sync::Mutex;
+use leap_core::{DependencySet, Header, RolledBack};
+use parking_lot::Mutex;
 use tonic::Status;
 
 use super::{error::SpeculationError, metadata};
@@ -64,8 +64,8 @@ impl Speculative {
     }
 
     /// The sthread as it is now; it and this go separate ways from here.
-    pub async fn sthread(&self) -> SThread {
-        self.sthread.lock().await.clone()
+    pub fn sthread(&self) -> SThread {
+        self.sthread.lock().clone()
     }
 
     /// What must go along with every message; see [`SThread::header`].
@@ -73,8 +73,8 @@ impl Speculative {
     /// # Errors
     ///
     /// [`RolledBack`] if something it has seen is lost; it is over then.
-    pub async fn header(&self) -> Result<Header, RolledBack> {
-        self.sthread.lock().await.header()
+    pub fn header(&self) -> Result<Header, RolledBack> {
+        self.sthread.lock().header()
     }
 
     /// Consumes a message with `header`; see [`SThread::receive`].
@@ -83,7 +83,17 @@ impl Speculative {
     ///
     /// As [`SThread::receive`].
     pub async fn receive(&self, header: &Header) -> Result<(), ReceiveError> {
-        self.sthread.lock().await.receive(header).await
+        loop {
+            let observation = {
+                let mut sthread = self.sthread.lock();
+                if sthread.try_receive(header)? {
+                    return Ok(());
+                }
+                sthread.observation().clone()
+            };
+            // Others go on meanwhile.
+            observation.reach(header.world_line).await;
+        }
     }
 
     /// Waits until all it has seen so far is inside the boundary (rule P8). Others go on meanwhile.
@@ -92,8 +102,8 @@ impl Speculative {
     ///
     /// As [`SThread::barrier`].
     pub async fn barrier(&self) -> Result<(), BarrierError> {
-        self.sthread().await.barrier().await?;
-        self.header().await?;
+        self.sthread().barrier().await?;
+        self.header()?;
         Ok(())
     }
 
@@ -111,7 +121,7 @@ impl Speculative {
     ) -> Result<R, SpeculationError> {
         let mut act = Some(act);
         loop {
-            let header = self.header().await?;
+            let header = self.header()?;
             let acted = object.receive(&header, |state, context| {
                 let act = act.take().expect("an action runs once");
                 (act(state, context), context.detach())
@@ -169,36 +179,35 @@ impl Speculative {
     /// The header that goes with a message over HTTP, where there is not room for any: if this has seen
     /// too much, waits until that is inside the boundary.
     pub(super) async fn portable_header(&self) -> Result<Header, BarrierError> {
-        let header = self.header().await?;
+        let header = self.header()?;
         if metadata::fits(&header) {
             return Ok(header);
         }
         self.barrier().await?;
-        Ok(self.header().await?)
+        Ok(self.header()?)
     }
 
-    /// Whether whoever has been told of `told` may be told more; nothing if that cannot be said just now.
-    pub(super) fn is_covered_by(&self, told: &Header) -> Option<bool> {
-        let mut sthread = self.sthread.try_lock().ok()?;
-        sthread.header().ok().map(|header| covers(told, &header))
+    /// Whether whoever has been told of `told` may be told more.
+    pub(super) fn is_covered_by(&self, told: &Header) -> bool {
+        // What is committed by now makes no difference: it would only be less.
+        covers(&told.dependencies, self.sthread.lock().seen())
     }
 
     /// Waits until whoever has been told of `told` may be told more: until all that this has seen so far
     /// is among it, or inside the boundary (rule P8).
     pub(super) async fn release(&self, told: &Header) -> Result<(), BarrierError> {
-        let header = self.header().await?;
-        if covers(told, &header) {
+        if covers(&told.dependencies, &self.header()?.dependencies) {
             return Ok(());
         }
         self.barrier().await
     }
 }
 
-/// Whether everything in `header` is in `told`. Both may be of different world-lines: a version that
+/// Whether everything in `seen` is in `told`. Both may be of different world-lines: a version that
 /// survives a rollback keeps its number.
-fn covers(told: &Header, header: &Header) -> bool {
-    let mut seen = header.dependencies.iter();
-    seen.all(|(object, version)| told.dependencies.version_of(object) >= Some(version))
+fn covers(told: &DependencySet, seen: &DependencySet) -> bool {
+    let mut seen = seen.iter();
+    seen.all(|(object, version)| told.version_of(object) >= Some(version))
 }
 
 const NO_LAYER: &str = "the service has no leap::tower::ServerLayer";

@@ -12,7 +12,7 @@ use crate::counter::{
 
 /// The objects that it has seen and that are not committed.
 async fn seen(inside: &Speculative) -> Vec<ObjectId> {
-    let header = inside.header().await.unwrap();
+    let header = inside.header().unwrap();
     header
         .dependencies
         .iter()
@@ -163,7 +163,7 @@ async fn one_who_has_seen_too_much_waits_instead() {
     let mut longest = 0;
     for client in &mut clients {
         inside.scope(client.add(Amount { by: 1 })).await.unwrap();
-        let header = inside.header().await.unwrap();
+        let header = inside.header().unwrap();
         assert!(
             header
                 .dependencies
