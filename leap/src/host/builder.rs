@@ -1,0 +1,142 @@
+//! What a host is started with.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use leap_core::Speculation;
+use leap_store::{GroupCommit, Store, StoreOptions};
+use parking_lot::{Mutex, RwLock};
+
+use super::{Alive, Host, Inner};
+use crate::client::remote::Remote;
+use crate::coordinator::CoordinatorError;
+use crate::links::Links;
+use crate::observation::Observation;
+use crate::transport::{HostId, Network, TransportError};
+
+/// How the objects of a host run unless they are given something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ObjectOptions {
+    /// Whether objects run ahead of their own persistence.
+    pub speculation: Speculation,
+    /// When versions are sealed: at once when idle (adaptive), or a fixed time after the first change.
+    pub group_commit: GroupCommit,
+}
+
+/// Why a host cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// Its store cannot be opened.
+    #[error("the store cannot be opened")]
+    Store(#[from] leap_store::StoreError),
+    /// The embedded coordinator cannot run.
+    #[error("the coordinator cannot run")]
+    Coordinator(#[from] CoordinatorError),
+    /// It cannot listen.
+    #[error("cannot listen: {reason}")]
+    Listen {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl From<TransportError> for HostError {
+    fn from(error: TransportError) -> Self {
+        let reason = crate::error_chain(&error);
+        Self::Listen { reason }
+    }
+}
+
+/// Settings of a host that is about to start; see [`Host::builder`].
+#[derive(Default)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct HostBuilder {
+    store: Option<Store>,
+    cluster: Option<String>,
+    listen: Option<String>,
+    network: Option<Network>,
+    defaults: ObjectOptions,
+    routes: axum::Router,
+}
+
+impl HostBuilder {
+    /// Keeps journals in `store`. Without this, in this process's memory: for tests only.
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Joins the cluster whose coordinator is at `url` (`http://host:port`). Without this the host
+    /// embeds a coordinator of its own, whose log is in the store.
+    pub fn join(mut self, url: impl Into<String>) -> Self {
+        self.cluster = Some(url.into());
+        self
+    }
+
+    /// Listens on `address` (`host:port`; port 0 takes any that is free) for other processes, calls
+    /// from outside and HTTP. A host that embeds a coordinator and does not listen is a cluster of one.
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = Some(address.into());
+        self
+    }
+
+    /// How objects run unless they are given something else.
+    pub fn defaults(mut self, defaults: ObjectOptions) -> Self {
+        self.defaults = defaults;
+        self
+    }
+
+    /// Serves these HTTP routes on the same port.
+    pub fn routes(mut self, routes: axum::Router) -> Self {
+        self.routes = routes;
+        self
+    }
+
+    pub(crate) fn network(mut self, network: Network) -> Self {
+        self.network = Some(network);
+        self
+    }
+
+    /// Starts the host. It works until the last clone of it is dropped or [`Host::shutdown`].
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`].
+    pub async fn start(self) -> Result<Host, HostError> {
+        let store = match self.store {
+            Some(store) => store,
+            None => Store::open("memory:", StoreOptions::default()).await?,
+        };
+        let network = self.network.unwrap_or_else(Network::grpc);
+        let id = HostId(RandomState::new().hash_one(std::process::id()));
+        let links = Arc::new(Links::new(
+            id,
+            network.clone(),
+            tokio::runtime::Handle::current(),
+        ));
+        let inner = Arc::new(Inner {
+            id,
+            store,
+            defaults: self.defaults,
+            observation: Arc::new(Observation::new(links.clone())),
+            links,
+            remote: Remote::of(&network),
+            objects: RwLock::default(),
+            coordinator: Mutex::default(),
+            address: Mutex::default(),
+            tasks: Mutex::default(),
+        });
+        let listener = match self.listen {
+            Some(address) => Some(inner.listen(&network, &address, self.routes).await?),
+            None => None,
+        };
+        inner.start_coordination(self.cluster, network).await?;
+        if let Some(listener) = listener {
+            inner.serve(listener);
+        }
+        Ok(Host {
+            alive: Arc::new(Alive(inner)),
+        })
+    }
+}

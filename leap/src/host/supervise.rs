@@ -1,0 +1,64 @@
+//! Bringing objects back.
+
+use std::sync::Arc;
+
+use super::{Host, Inner, ObjectOptions};
+use crate::journaled::Journaled;
+use crate::links::Pause;
+use crate::object::Object;
+use crate::observation::Stopped;
+use crate::service::Service;
+use crate::state_object::StateError;
+
+impl Host {
+    /// Hosts the service `S` under `name` for as long as the host lives: whenever it stops because
+    /// its storage failed or its code panicked, it is brought back when the cause is gone. It stays
+    /// away when a newer incarnation has taken over.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::add`], for the first attempt.
+    pub async fn supervise<S: Service>(
+        &self,
+        name: &str,
+        options: ObjectOptions,
+        mut started: impl FnMut(Object<Journaled<S>>) + Send + 'static,
+    ) -> Result<(), StateError> {
+        let mut object = self.add_with::<S>(name, options).await?;
+        started(object.clone());
+        let (inner, name) = (Arc::downgrade(self.inner()), name.to_owned());
+        self.inner().spawn(async move {
+            loop {
+                let why = object.stopped().await;
+                let is_over =
+                    matches!(why, Stopped::Refused(_) | Stopped::Left | Stopped::HostGone);
+                // Storage may know of a newer life before the coordinator tells.
+                if is_over || object.state().is_fenced() {
+                    return;
+                }
+                let mut pause = Pause::default();
+                object = loop {
+                    pause.wait().await;
+                    let Some(inner) = inner.upgrade() else { return };
+                    match Self::add_to::<S>(&inner, &name, options).await {
+                        Ok(object) => break object,
+                        Err(error) => {
+                            tracing::warn!(object = name, %error, "cannot be brought back yet");
+                        }
+                    }
+                };
+                started(object.clone());
+            }
+        });
+        Ok(())
+    }
+
+    async fn add_to<S: Service>(
+        inner: &Arc<Inner>,
+        name: &str,
+        options: ObjectOptions,
+    ) -> Result<Object<Journaled<S>>, StateError> {
+        let state = Journaled::<S>::open(&inner.store, name).await?;
+        inner.host(name, state, options, |object| Arc::new(object))
+    }
+}
