@@ -17,6 +17,9 @@ use crate::report::Report;
 /// A rate counts as sustained when this part of it was booked in time.
 const SUSTAINED: f64 = 0.95;
 
+/// Clients that leave the processors idle at times.
+const FEW_CLIENTS: usize = 4;
+
 /// The rate at which latencies have aims, in workflows per second.
 const LIGHT_LOAD: f64 = 10.0;
 
@@ -135,6 +138,7 @@ impl Reservations {
             1.5,
         );
         self.knees(report).await?;
+        self.few_clients(report).await?;
         let cluster = Cluster::start(3, Settings::new(OnOff::On, GroupCommit::Adaptive, 0)).await?;
         closed(&cluster, 32, Duration::from_secs(1)).await?;
         let busy = closed(&cluster, 32, self.duration()).await?;
@@ -205,6 +209,27 @@ impl Reservations {
             knees[0] / knees[1].max(1.0),
             "ratio",
             3.0,
+        );
+        Ok(())
+    }
+
+    /// What clients that wait for one trip before they ask for the next get done: where the processors
+    /// are not the limit, throughput is latency.
+    async fn few_clients(&self, report: &mut Report) -> anyhow::Result<()> {
+        let mut throughput = Vec::new();
+        for speculation in [OnOff::On, OnOff::Off] {
+            let cluster =
+                Cluster::start(3, Settings::new(speculation, GroupCommit::Adaptive, 2)).await?;
+            let measured = closed(&cluster, FEW_CLIENTS, self.duration()).await?;
+            let what =
+                format!("3 services, storage 2 ms, {FEW_CLIENTS} clients, {speculation:?}: ");
+            note(report, &what, &measured);
+            throughput.push(measured.per_second());
+        }
+        report.note(
+            format!("3 services, storage 2 ms, {FEW_CLIENTS} clients, throughput on / off"),
+            throughput[0] / throughput[1],
+            "ratio",
         );
         Ok(())
     }
