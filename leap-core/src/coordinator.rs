@@ -344,12 +344,14 @@ impl Coordinator {
         let known = known.unwrap_or(self.world_line());
         let missed: Option<Vec<_>> = recent.after(known).map(|missed| missed.cloned().collect());
         let first = known.max(recent.first());
-        // Nothing that a removal may have taken back since, or is about to.
-        let is_valid = missed.as_ref().is_some_and(|missed| {
-            let mut causes = missed.iter().map(|decision| &decision.cause);
-            causes.all(|cause| matches!(cause, Cause::Failed { .. }))
-        });
-        if is_valid && self.is_learning() && !self.boundary_is_known {
+        if let Some(missed) = &missed
+            && self.is_learning()
+            && !self.boundary_is_known
+        {
+            let mut boundary = boundary;
+            missed
+                .iter()
+                .for_each(|decision| decision.limit(&mut boundary));
             self.told.extend(boundary);
         }
         let decisions = missed.unwrap_or_else(|| recent.iter().cloned().collect());

@@ -166,7 +166,9 @@ impl Ledger {
         present.map(|(&object, member)| (object, member.incarnation))
     }
 
-    /// How far those who take no part are committed.
+    /// What is known to be committed: of those who take no part, and what was inside the boundary when somebody was
+    /// removed who is not back. No later removal may give that up, since what the removed has in storage is
+    /// measured by it.
     pub(crate) fn committed(&self) -> Vec<(ObjectId, Version)> {
         let away = self
             .members
@@ -177,7 +179,18 @@ impl Ledger {
                 }
                 Standing::Present => None,
             });
-        away.collect()
+        let within = self
+            .cuts
+            .values()
+            .flatten()
+            .filter_map(|cut| match &cut.kept {
+                Kept::Within(boundary) => Some(boundary),
+                Kept::UpTo(_) => None,
+            });
+        let within = within
+            .flatten()
+            .map(|(&object, &version)| (object, version));
+        away.chain(within).collect()
     }
 
     pub(crate) fn members(&self) -> &BTreeMap<ObjectId, Member> {

@@ -365,6 +365,11 @@ impl Participant {
         self.channels.values().map(Channel::kept).sum()
     }
 
+    /// How many of them went to `receiver`.
+    pub fn unacknowledged_to(&self, receiver: ObjectId) -> usize {
+        self.channels.get(&receiver).map_or(0, Channel::kept)
+    }
+
     /// How many received messages wait to be consumed.
     pub fn held(&self) -> usize {
         self.channels.values().map(Channel::held).sum()

@@ -97,7 +97,12 @@ pub(crate) enum Fact<'a> {
         behind: &'a [ObjectId],
     },
     /// A record is durable.
-    Logged { record: &'a LogRecord },
+    Logged {
+        term: u64,
+        record: &'a LogRecord,
+        /// What that coordinator had heard to be committed before it knew the boundary.
+        known: &'a BTreeSet<VertexId>,
+    },
     /// The coordinator's log is about to be replaced by one checkpoint with so many entries.
     LogShortened { entries: usize, allowed: usize },
     /// A life of an object began; `failed` if there was one before.
@@ -120,18 +125,30 @@ pub(crate) enum Fact<'a> {
 pub(crate) struct Rest {
     pub(crate) tokens: i64,
     pub(crate) tokens_at_start: i64,
-    /// Per request of an outsider: number, whether it was answered, in how many accounts it is found.
-    pub(crate) requests: Vec<(u32, bool, usize)>,
+    pub(crate) requests: Vec<RequestAtRest>,
     /// Per ordered pair: payloads sent and received, as both ends remember.
     pub(crate) channels: Vec<(ObjectId, ObjectId, u32, u32)>,
     /// Versions in storage per object, and how many the checkpoint policy allows.
     pub(crate) stored: Vec<(ObjectId, usize, usize)>,
-    /// Sent messages that are still kept, and received ones still held, per object.
+    /// Sent messages that are still kept (not those for who never comes back), and received ones still held, per object.
     pub(crate) kept: Vec<(ObjectId, usize, usize)>,
     /// Vertices in the coordinator's graph.
     pub(crate) graph: usize,
     /// Records in the coordinator's log after its checkpoint, and how many there may be.
     pub(crate) log: (usize, usize),
+}
+
+/// What became of a request of an outsider.
+#[derive(Debug)]
+pub(crate) struct RequestAtRest {
+    pub(crate) number: u32,
+    pub(crate) answered: bool,
+    /// In how many accounts it is found.
+    pub(crate) found: usize,
+    /// The object that was asked never comes back.
+    pub(crate) is_banned: bool,
+    /// An answer depended on something that a removal gave up.
+    pub(crate) answer_was_given_up: bool,
 }
 
 /// A rule that did not hold.

@@ -2,16 +2,19 @@
 
 use leap_core::ObjectId;
 
+use crate::truth::VertexId;
 use crate::world::{Event, InstanceId, World};
 
 /// What an outsider asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) object: ObjectId,
     pub(crate) to: ObjectId,
     pub(crate) amount: u32,
     pub(crate) hops: u32,
     pub(crate) answered: bool,
+    /// What each answer depends on.
+    pub(crate) answers: Vec<Vec<VertexId>>,
 }
 
 impl World {
@@ -24,6 +27,7 @@ impl World {
                 amount: u32::try_from(1 + self.random.below(100)).expect("small"),
                 hops: u32::try_from(self.random.between(self.config.hops)).expect("small"),
                 answered: false,
+                answers: Vec::new(),
             };
             self.requests.push(request);
             at += self.random.between(self.config.request_every_us);
@@ -33,7 +37,7 @@ impl World {
 
     /// Asks some life of the object, perhaps a superseded one, and again later.
     pub(crate) fn try_request(&mut self, number: usize) {
-        let request = self.requests[number];
+        let request = &self.requests[number];
         if request.answered {
             return;
         }

@@ -105,16 +105,9 @@ impl World {
     }
 
     /// Asks for a removal until the coordinator has it on record. Whoever lives is asked for once.
-    ///
-    /// A coordinator that waits for an object to know the boundary is not asked, since it would have to give up what only
-    /// that object knows; the object comes back at last.
     pub(crate) fn ask_removal(&mut self, object: ObjectId) {
-        let seat = self.newest_seat();
-        let knows = |seat: &SeatId| self.seats[seat.0].coordinator.boundary().is_some();
-        if let Some(seat) = seat.filter(knows) {
+        if let Some(seat) = self.newest_seat() {
             self.input_seat(seat, CoordinatorInput::Remove(object));
-        } else if self.is_healed && seat.is_some() {
-            return self.reappear(object);
         }
         if self.gone[slot(object)] {
             self.plan(500, Event::AskRemoval(object));

@@ -20,6 +20,8 @@ pub(crate) struct Account {
     /// How many payloads were sent to, and received from, each object.
     pub(crate) sent: [u32; MAX_OBJECTS],
     pub(crate) received: [u32; MAX_OBJECTS],
+    /// Tokens sent to each object, less those received from it.
+    pub(crate) passed: [i64; MAX_OBJECTS],
     /// Requests of outsiders that were carried out.
     pub(crate) requests: BTreeSet<u32>,
     /// Requests and merges of sthreads that were consumed.

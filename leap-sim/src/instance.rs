@@ -113,15 +113,19 @@ impl Instance {
         Some(reason)
     }
 
-    /// What it still has to do.
-    pub(crate) fn busy(&self) -> Option<String> {
-        let participant = &self.participant;
-        let reason = if participant.unacknowledged() + participant.held() > 0 {
-            format!(
-                "keeps {} sent messages and holds {} received ones",
-                participant.unacknowledged(),
-                participant.held()
-            )
+    /// How many messages it keeps for others than these, who never come back.
+    pub(crate) fn unacknowledged(&self, banned: &[bool]) -> usize {
+        let to_banned = (0..banned.len())
+            .filter(|&index| banned[index])
+            .map(|index| self.participant.unacknowledged_to(ObjectId(index as u64)));
+        self.participant.unacknowledged() - to_banned.sum::<usize>()
+    }
+
+    /// What it still has to do, though not with these.
+    pub(crate) fn busy(&self, banned: &[bool]) -> Option<String> {
+        let (kept, held) = (self.unacknowledged(banned), self.participant.held());
+        let reason = if kept + held > 0 {
+            format!("keeps {kept} sent messages and holds {held} received ones")
         } else if !self.outputs.is_empty() {
             format!("outputs wait: {:?}", self.outputs)
         } else if self.actions > 0 || !self.inbox.is_empty() || !self.held.is_empty() {
@@ -339,7 +343,9 @@ impl World {
                 let output = self.instances[id.0].outputs.remove(&output);
                 let output = output.expect("outputs are released or discarded once");
                 self.release(&output.depends_on);
-                self.requests[output.request].answered = true;
+                let request = &mut self.requests[output.request];
+                request.answered = true;
+                request.answers.push(output.depends_on);
             }
             Effect::Discard(output) => {
                 let output = self.instances[id.0].outputs.remove(&output);
@@ -392,10 +398,14 @@ impl World {
         }
     }
 
-    /// It lived, and was removed all the same; its next life comes later.
+    /// It lived, and was removed all the same; its next life comes later. One that has committed more than
+    /// its removal left it never comes back.
     fn removed(&mut self, id: InstanceId) {
         let back_after_us = self.random.below(3_000);
-        let is_newest = !self.instances[id.0].is_superseded;
+        let instance = &self.instances[id.0];
+        let (object, is_newest) = (instance.object, !instance.is_superseded);
+        let committed = instance.participant.committed();
+        self.banned[slot(object)] |= self.truth.is_beyond_return(object, committed);
         self.kill_and_restart(id, is_newest.then_some(back_after_us));
     }
 
@@ -454,6 +464,7 @@ impl World {
         let received = &mut instance.account.received[slot(delivery.from)];
         let expected = *received;
         *received += 1;
+        instance.account.passed[slot(delivery.from)] -= i64::from(transfer.amount);
         let (from, to) = (delivery.from, instance.object);
         self.observe(&Fact::Delivered {
             from,
@@ -527,6 +538,7 @@ impl World {
         account.balance -= i64::from(amount);
         let number = account.sent[slot(to)];
         account.sent[slot(to)] += 1;
+        account.passed[slot(to)] += i64::from(amount);
         let transfer = Transfer {
             number,
             amount,
@@ -557,11 +569,12 @@ impl World {
     }
 
     fn carry_out(&mut self, id: InstanceId, number: usize) {
-        let wanted = self.requests[number];
+        let wanted = &self.requests[number];
+        let (to, amount, hops) = (wanted.to, wanted.amount, wanted.hops);
         let known = u32::try_from(number).expect("runs are short");
         // Two of the same may run at once.
         if self.instances[id.0].account.requests.insert(known) {
-            self.pay(id, wanted.to, wanted.amount, wanted.hops);
+            self.pay(id, to, amount, hops);
         }
         self.answer(id, number);
     }

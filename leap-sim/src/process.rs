@@ -50,7 +50,7 @@ impl World {
             routes: BTreeMap::new(),
         });
         for index in 0..self.newest.len() {
-            let is_there = !self.away[index] && !self.gone[index];
+            let is_there = !self.away[index] && !self.gone[index] && !self.banned[index];
             if self.config.placement[index] == place && is_there {
                 self.start_instance(id, ObjectId(index as u64));
             }
@@ -65,7 +65,7 @@ impl World {
 
     /// The next life of an object, in the process that is in its place.
     pub(crate) fn start_object(&mut self, object: ObjectId) {
-        if self.gone[slot(object)] {
+        if self.gone[slot(object)] || self.banned[slot(object)] {
             return;
         }
         self.away[slot(object)] = false;

@@ -242,6 +242,17 @@ impl Scenario {
         term
     }
 
+    /// The newest coordinator is told that the object will never come back.
+    pub fn remove(&mut self, name: &'static str) {
+        let &term = self
+            .seats
+            .keys()
+            .next_back()
+            .expect("there is a coordinator");
+        let object = ObjectId::from_name(name);
+        self.input_coordinator(term, CoordinatorInput::Remove(object));
+    }
+
     /// Nothing is delivered from one end to the other until [`Scenario::heal`].
     pub fn hold(&mut self, from: impl Into<End>, to: impl Into<End>) {
         self.cut.push((from.into(), to.into()));

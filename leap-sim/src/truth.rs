@@ -35,6 +35,8 @@ pub(crate) struct TrueVertex {
     pub(crate) lost: bool,
     /// The decision that removed it, or that removed what it grew from.
     pub(crate) removed_by: Option<WorldLine>,
+    /// The removal that gave it up although it was committed: see [`Truth::remove`].
+    pub(crate) given_up_by: Option<WorldLine>,
     /// The protocol has called it committed, or something that depends on it.
     pub(crate) committed: bool,
     /// Something that depends on it was released to the outside world.
@@ -45,8 +47,9 @@ pub(crate) struct TrueVertex {
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     vertices: Vec<TrueVertex>,
-    /// Objects that were removed and are not back.
-    removed: BTreeSet<ObjectId>,
+    /// Objects that were removed and are not back, with what was left of their committed versions by a coordinator that
+    /// did not know the boundary.
+    removed: BTreeMap<ObjectId, Option<Version>>,
 }
 
 impl std::ops::Index<VertexId> for Truth {
@@ -81,6 +84,7 @@ impl Truth {
             durable: false,
             lost: fenced || grows_from_lost,
             removed_by,
+            given_up_by: None,
             committed: false,
             released: false,
         });
@@ -122,9 +126,22 @@ impl Truth {
 
     /// What a decision removes, and what the failed object's older lives had lost before it. Returns
     /// what is newly lost.
-    pub(crate) fn remove(&mut self, decision: &Decision) -> Vec<VertexId> {
+    ///
+    /// `known` is what the coordinator had heard to be committed, if it decided on a removal without knowing the
+    /// boundary. It may give up what else is committed as far as that depends on the removed (see
+    /// `leap_core::coordinator`), and nothing else.
+    pub(crate) fn remove(
+        &mut self,
+        decision: &Decision,
+        known: Option<&BTreeSet<VertexId>>,
+    ) -> Vec<VertexId> {
         if let Cause::Removed(objects) = &decision.cause {
-            self.removed.extend(objects);
+            let left = |object| known.and_then(|_| decision.cut.get(object).copied());
+            let removed = objects.iter().map(|object| (*object, left(object)));
+            self.removed.extend(removed);
+        }
+        if let Some(known) = known {
+            self.give_up(decision, known);
         }
         let mut lost = Vec::new();
         for (index, vertex) in self.vertices.iter_mut().enumerate() {
@@ -152,9 +169,60 @@ impl Truth {
 }
 
 impl Truth {
+    /// Marks what a removal gives up with good reason.
+    fn give_up(&mut self, decision: &Decision, known: &BTreeSet<VertexId>) {
+        let known: BTreeSet<_> = self.lives_of(known);
+        let doubtful = self.tainted(
+            |id, vertex| decision.is_removal_of(vertex.object) && !known.contains(&id),
+            |_| true,
+        );
+        for (index, vertex) in self.vertices.iter_mut().enumerate() {
+            let id = VertexId(u32::try_from(index).expect("runs are short"));
+            if vertex.committed
+                && !vertex.lost
+                && doubtful[index]
+                && !known.contains(&id)
+                && decision.removes(vertex.object, vertex.version)
+            {
+                vertex.given_up_by = Some(decision.world_line);
+            }
+        }
+    }
+
+    /// Whether a removed object has committed more than its removal left it.
+    pub(crate) fn is_beyond_return(&self, object: ObjectId, committed: Version) -> bool {
+        let left = self.removed.get(&object).copied().flatten();
+        left.is_some_and(|left| committed > left)
+    }
+
+    /// Whether `vertices` depend on something that was given up.
+    pub(crate) fn rests_on_given_up(&self, vertices: &[VertexId]) -> bool {
+        let past = self.past(vertices, |_| true);
+        past.into_iter()
+            .any(|vertex| self[vertex].given_up_by.is_some())
+    }
+
+    /// These vertices and what they continue: their objects' states up to there.
+    fn lives_of(&self, vertices: &BTreeSet<VertexId>) -> BTreeSet<VertexId> {
+        let mut lives = BTreeSet::new();
+        for &vertex in vertices {
+            let mut next = Some(vertex);
+            while let Some(vertex) = next.filter(|&vertex| lives.insert(vertex)) {
+                next = self[vertex].previous;
+            }
+        }
+        lives
+    }
+
+    /// The vertex that is known to be committed under this name.
+    pub(crate) fn committed(&self, object: ObjectId, version: Version) -> Option<VertexId> {
+        self.durable(object, version)
+            .filter(|&vertex| self[vertex].committed)
+    }
+
     /// An object joins with what it has up to `keep`. If it had been removed, the rest is lost now: returns it.
     pub(crate) fn come_back(&mut self, object: ObjectId, keep: Version) -> Vec<VertexId> {
-        if !self.removed.remove(&object) {
+        if self.removed.remove(&object).is_none() {
             return Vec::new();
         }
         let own = self.all().filter(|(_, vertex)| vertex.object == object);
@@ -164,7 +232,7 @@ impl Truth {
 
     /// Whether an object was removed and is not back: nobody cares what its storage holds.
     pub(crate) fn is_removed(&self, object: ObjectId) -> bool {
-        self.removed.contains(&object)
+        self.removed.contains_key(&object)
     }
 }
 

@@ -8,10 +8,10 @@ use std::{
 use leap_core::{Coordinator, ObjectId, PersistTicket, Rules};
 
 use crate::{
-    checker::{Checkers, Fact, Rest, Violation},
+    checker::{Checkers, Fact, RequestAtRest, Rest, Violation},
     client::Request,
     config::{Config, Fault},
-    guest::slot,
+    guest::{Account, slot},
     instance::{Action, Instance},
     network::{Connection, ConnectionId, Wire},
     process::Process,
@@ -153,6 +153,8 @@ pub(crate) struct World {
     pub(crate) away: Vec<bool>,
     /// Objects that do not come back by themselves.
     pub(crate) gone: Vec<bool>,
+    /// Objects that can never come back: their removal gave up what they had committed.
+    pub(crate) banned: Vec<bool>,
     pub(crate) seats: Vec<Seat>,
     pub(crate) crash_while_logging: Option<u64>,
     pub(crate) connections: Vec<Connection>,
@@ -196,6 +198,7 @@ impl World {
             newest: vec![None; objects],
             away: vec![false; objects],
             gone: vec![false; objects],
+            banned: vec![false; objects],
             seats: Vec::new(),
             crash_while_logging: None,
             connections: Vec::new(),
@@ -406,6 +409,9 @@ impl World {
 
     /// What keeps an object from being all committed.
     fn unsettled(&self, index: usize, coordinator: &Coordinator) -> Option<String> {
+        if self.banned[index] {
+            return None;
+        }
         let Some(boundary) = coordinator.boundary() else {
             return Some("the coordinator does not know the boundary".to_owned());
         };
@@ -422,7 +428,8 @@ impl World {
 
     /// What keeps the world from being at rest.
     fn unrest(&self) -> Option<String> {
-        if let Some(request) = self.requests.iter().position(|request| !request.answered) {
+        let is_due = |request: &Request| !request.answered && !self.banned[slot(request.object)];
+        if let Some(request) = self.requests.iter().position(is_due) {
             return Some(format!("request {request} is not answered"));
         }
         let coordinator = match self.calm_coordinator() {
@@ -430,7 +437,10 @@ impl World {
             Err(reason) => return Some(reason),
         };
         for (index, newest) in self.newest.iter().enumerate() {
-            let busy = || newest.and_then(|newest| self.instances[newest.0].busy());
+            if self.banned[index] {
+                continue;
+            }
+            let busy = || newest.and_then(|newest| self.instances[newest.0].busy(&self.banned));
             if let Some(unrest) = self.unsettled(index, coordinator).or_else(busy) {
                 return Some(unrest);
             }
@@ -466,18 +476,26 @@ impl World {
             .flatten()
             .map(|id| &self.instances[id.0])
             .map(|instance| (instance.object, instance))
+            .filter(|&(object, _)| !self.banned[slot(object)])
             .collect();
+        let passed_to_banned = |account: &Account| -> i64 {
+            let banned = (0..self.banned.len()).filter(|&index| self.banned[index]);
+            banned.map(|index| account.passed[index]).sum()
+        };
         let mut rest = Rest {
             tokens: accounts
                 .values()
-                .map(|instance| instance.account.balance)
+                .map(|instance| instance.account.balance + passed_to_banned(&instance.account))
                 .sum(),
             tokens_at_start: 0,
             graph: self
                 .seats
                 .last()
                 .map_or(0, |seat| seat.coordinator.uncommitted()),
-            log: (self.log.records.len(), 2 * accounts.len()),
+            log: (
+                self.log.records.len(),
+                2 * self.newest.iter().flatten().count(),
+            ),
             ..Rest::default()
         };
         for (number, request) in self.requests.iter().enumerate() {
@@ -485,8 +503,16 @@ impl World {
             let found = accounts
                 .values()
                 .filter(|instance| instance.account.requests.contains(&number));
-            rest.requests
-                .push((number, request.answered, found.count()));
+            rest.requests.push(RequestAtRest {
+                number,
+                answered: request.answered,
+                found: found.count(),
+                is_banned: self.banned[slot(request.object)],
+                answer_was_given_up: request
+                    .answers
+                    .iter()
+                    .any(|answer| self.truth.rests_on_given_up(answer)),
+            });
         }
         for (&from, sender) in &accounts {
             for (&to, receiver) in &accounts {
@@ -501,9 +527,9 @@ impl World {
             let allowed = 2 * usize::try_from(self.config.checkpoint_every).expect("small") + 1;
             let stored = journal.versions.len();
             rest.stored.push((object, stored, allowed));
-            let participant = &instance.participant;
-            rest.kept
-                .push((object, participant.unacknowledged(), participant.held()));
+            let kept = instance.unacknowledged(&self.banned);
+            let held = instance.participant.held();
+            rest.kept.push((object, kept, held));
         }
         rest
     }

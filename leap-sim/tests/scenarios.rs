@@ -253,6 +253,46 @@ fn an_acknowledgement_that_was_lost_during_a_restore_is_repeated() {
     assert_eq!(s.participant(HOTEL).unacknowledged(), 0);
 }
 
+/// Rules P7, P9. The flight had consumed from the hotel's committed version and was removed; then the hotel was
+/// removed by a coordinator that did not know the boundary, and lost that version. What the flight had in storage
+/// survived all the same, or its own committed version was missed, and it was stuck for ever.
+#[test]
+fn a_removal_does_not_give_up_what_an_earlier_one_is_measured_by() {
+    let mut s = Scenario::new([HOTEL, FLIGHT]);
+    // Nobody learns that this is committed.
+    s.hold(COORDINATOR, HOTEL);
+    s.hold(COORDINATOR, FLIGHT);
+    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "book"));
+    s.deliver_all(HOTEL, FLIGHT);
+    for name in [FLIGHT, HOTEL] {
+        s.seal(name);
+        s.store(name);
+    }
+    s.deliver_everything();
+    s.crash(FLIGHT);
+    s.remove(FLIGHT);
+    s.heal();
+    s.settle();
+    assert_eq!(s.world_line(HOTEL), WorldLine(1));
+    s.crash(HOTEL);
+    let successor = s.restart_coordinator();
+    s.remove(HOTEL);
+    s.settle();
+    let removed = &s.decisions()[1];
+    assert!(removed.is_removal_of(ObjectId::from_name(HOTEL)));
+    assert_eq!(removed.cut[&ObjectId::from_name(HOTEL)], Version(1));
+    for name in [HOTEL, FLIGHT] {
+        s.start(name);
+        s.link_to_coordinator(name, successor);
+    }
+    s.settle();
+    for name in [HOTEL, FLIGHT] {
+        assert!(!s.is_refused(name), "{name} cannot come back");
+        assert_eq!(s.participant(name).committed(), Version(1));
+    }
+    assert_eq!(s.participant(HOTEL).unacknowledged(), 0);
+}
+
 /// Rule P8, as a canary of this language: an output waits for what it depends on.
 #[test]
 fn an_output_waits_for_all_that_it_depends_on() {

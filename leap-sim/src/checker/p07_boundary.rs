@@ -1,8 +1,8 @@
 //! Rule P7: the boundary is the largest closed set of persisted vertices, and it only grows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use leap_core::{ObjectId, Version};
+use leap_core::{Decision, LogRecord, ObjectId, Version};
 
 use super::{Checker, Fact, require};
 use crate::truth::{Truth, VertexId};
@@ -12,6 +12,9 @@ use crate::truth::{Truth, VertexId};
 pub(super) struct Boundary {
     /// The largest boundary that each coordinator, and those before it until it began, told.
     told: BTreeMap<u64, BTreeMap<ObjectId, Version>>,
+    /// The last coordinator that gave up part of the boundary with a removed object. What those before it told
+    /// counts only as far as that left it.
+    since: u64,
 }
 
 impl Checker for Boundary {
@@ -28,13 +31,24 @@ impl Checker for Boundary {
             } => is_inside(truth, *object, *version, *vertex),
             Fact::CoordinatorBegan { term } => {
                 let mut largest = BTreeMap::new();
-                for (&object, &version) in self.told.values().flatten() {
+                for (&object, &version) in self.told.range(self.since..).flat_map(|(_, told)| told)
+                {
                     let told = largest.entry(object).or_insert(version);
                     *told = version.max(*told);
                 }
                 self.told.insert(*term, largest);
                 Ok(())
             }
+            Fact::Logged {
+                term,
+                record:
+                    LogRecord::Decided {
+                        decision,
+                        blindly: true,
+                        ..
+                    },
+                known,
+            } => self.judge_blind_removal(truth, *term, decision, known),
             Fact::Published {
                 term,
                 boundary,
@@ -45,7 +59,7 @@ impl Checker for Boundary {
             Fact::Lost { vertex } => {
                 let vertex = &truth[*vertex];
                 require!(
-                    !vertex.committed,
+                    !vertex.committed || vertex.given_up_by.is_some(),
                     "{:?} at {:?} was committed and is lost",
                     vertex.object,
                     vertex.version
@@ -58,6 +72,33 @@ impl Checker for Boundary {
 }
 
 impl Boundary {
+    /// A coordinator that does not know the boundary may only give up what nobody has told it.
+    fn judge_blind_removal(
+        &mut self,
+        truth: &Truth,
+        term: u64,
+        decision: &Decision,
+        known: &BTreeSet<VertexId>,
+    ) -> Result<(), String> {
+        for &vertex in known {
+            let vertex = &truth[vertex];
+            require!(
+                !decision.removes(vertex.object, vertex.version),
+                "{:?} at {:?} was known to be committed and is given up",
+                vertex.object,
+                vertex.version
+            );
+        }
+        let told = self.told.entry(term).or_default();
+        for (object, &kept) in &decision.cut {
+            if let Some(version) = told.get_mut(object) {
+                *version = kept.min(*version);
+            }
+        }
+        self.since = term;
+        Ok(())
+    }
+
     fn judge_published(
         &mut self,
         truth: &Truth,

@@ -24,6 +24,7 @@ impl Checker for ExactRollback {
     fn observe(&mut self, truth: &Truth, fact: &Fact<'_>) -> Result<(), String> {
         if let Fact::Logged {
             record: LogRecord::Decided { decision, .. },
+            ..
         } = fact
         {
             removes_enough(truth, decision)?;

@@ -21,6 +21,7 @@ impl Checker for DecideLogRelease {
         match fact {
             Fact::Logged {
                 record: LogRecord::Decided { decision, .. },
+                ..
             } => {
                 require!(
                     decision.world_line == self.newest.next(),

@@ -29,6 +29,7 @@ impl Checker for StatelessCoordinator {
             } => *self.failures.entry(*object).or_default() += 1,
             Fact::Logged {
                 record: LogRecord::Decided { decision, .. },
+                ..
             } => {
                 // A removal has another cause.
                 let Cause::Failed { object, .. } = decision.cause else {
