@@ -2,7 +2,7 @@
 //!
 //! An instrumented module defines one memory more than the original, the last, exported as
 //! [`CONTROL_MEMORY`]. Its first words are drawn here; frame records follow from
-//! [`control::AREA`] on.
+//! [`control::AREA`] on, each at a multiple of 8.
 //!
 //! ```text
 //!   byte  word        written by                 meaning
@@ -13,6 +13,7 @@
 //!     16  REFERENCES  guest, continuations       next free place of the reference tables
 //!     20  COUNTDOWN   guest                      polls until a capture; only with Options::countdown
 //!     24  SINK        guest                      never read: a store that keeps polls alive
+//!     32  STAGE       guest while unwinding      values on their way to a record, 128 bytes
 //! ```
 //!
 //! A record ([`record`]) is what one activation saves, innermost first:
@@ -28,6 +29,7 @@
 //!
 //! Everything is little-endian, as Wasm is.
 
+use crate::saver::Saver;
 use crate::types::ValType;
 
 /// Export names that begin so belong to the instrumenter.
@@ -63,8 +65,10 @@ pub mod control {
     pub const COUNTDOWN: u32 = 20;
     /// Where polls store what nobody reads.
     pub const SINK: u32 = 24;
+    /// Where cold paths put values for a saver to fetch.
+    pub const STAGE: u32 = 32;
     /// The first record.
-    pub const AREA: u32 = 64;
+    pub const AREA: u32 = 160;
 }
 
 /// Values of the word at [`control::FLAG`].
@@ -134,6 +138,8 @@ pub enum Export {
     DroppedElement(u32),
     /// A function that does what one operator of the original does, for code outside the module.
     Deed(Deed),
+    /// A function that saves values in records.
+    Saver(Saver),
 }
 
 /// An operator that works on what only the module itself can name.
@@ -182,6 +188,7 @@ impl Export {
             Self::Tag(index) => format!("leap:e{index}"),
             Self::DroppedData(index) => format!("leap:dropped-data{index}"),
             Self::DroppedElement(index) => format!("leap:dropped-element{index}"),
+            Self::Saver(saver) => format!("leap:{}", saver.name()),
             Self::Deed(Deed::MemoryInit { data, memory }) => {
                 format!("leap:memory.init:{data}:{memory}")
             }

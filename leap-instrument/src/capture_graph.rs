@@ -26,6 +26,8 @@ pub(crate) struct CaptureGraph {
     tail_groups: Vec<u32>,
     /// Node of an indirect call, by type.
     indirect_node: Vec<u32>,
+    /// By node: whether a reference points to an import of that type.
+    import_is_referenced: Vec<bool>,
 }
 
 /// What the graph needs to know of one body.
@@ -86,9 +88,11 @@ impl CaptureGraph {
         for &function in calls.iter().flat_map(|calls| &calls.referenced) {
             referenced[function as usize] = true;
         }
+        let mut import_is_referenced = vec![false; nodes];
         for (function, _) in referenced.iter().enumerate().filter(|(_, is)| **is) {
             let target = indirect_node[module.functions[function] as usize];
             graph.add(target, function as u32);
+            import_is_referenced[target as usize] |= (function as u32) < module.imported.functions;
             tail_graph.add(target, function as u32);
         }
 
@@ -105,6 +109,7 @@ impl CaptureGraph {
             may_capture: seeds[..functions].to_vec(),
             tail_groups: tail_graph.components(),
             indirect_node,
+            import_is_referenced,
         }
     }
 
@@ -120,6 +125,17 @@ impl CaptureGraph {
                 reaches_host(module, callee) || self.indirect_may_capture[ty as usize]
             }
         }
+    }
+
+    /// Whether an indirect call may enter a function of the host.
+    pub(crate) fn may_be_import(&self, module: &Module, callee: Callee) -> bool {
+        let may_be_referenced = match callee {
+            Callee::Function(_) => false,
+            Callee::Indirect { ty, .. } => {
+                self.import_is_referenced[self.indirect_node[ty as usize] as usize]
+            }
+        };
+        may_be_referenced || reaches_host(module, callee)
     }
 
     /// Whether a tail call may come back to its caller without any call that returns: a loop

@@ -126,6 +126,7 @@ impl Analysis {
             let ty = match export {
                 Export::Function(function) => module.functions[function as usize],
                 Export::Deed(deed) => deed_type(target, deed, module),
+                Export::Saver(saver) => target.types.index(&saver.params(), &[]),
                 _ => unreachable!("only functions are imported as functions"),
             };
             imports.import(PROGRAM, &export.name(), EntityType::Function(ty));

@@ -15,11 +15,12 @@
 //!                              (@metadata.code.branch_hint "\00")
 //!                              if (param i32 i32) (result i32 i32)
 //!                                ...save both and the live locals...
-//!                                i32.const 0
-//!                                return
+//!                                br $unwound
 //!                              end
 //!                              i32.add
 //! ```
+//!
+//! `$unwound` is a block around the whole body; behind it, the function returns dummies.
 //!
 //! **Spills.** Operands of enclosing frames are out of reach inside a block. Where a frame that
 //! holds a stop opens over operands, they are copied to locals first; as SSA values, they are
@@ -80,6 +81,8 @@ pub(crate) struct Emitter<'e> {
     pub(crate) spilled: Vec<(u32, ValType)>,
     /// How many labels are in scope, the function's included.
     scopes: u32,
+    /// The end of the block around the body, where cold paths go.
+    unwound: Label,
     /// By frame: its label, as the number of labels that were in scope around it.
     labels: Vec<u32>,
     /// The sliced loops around, innermost last.
@@ -128,6 +131,7 @@ impl<'e> Emitter<'e> {
             locals: Locals::after(body.locals.len()),
             spilled: Vec::new(),
             scopes: 1,
+            unwound: Label(0),
             labels: vec![0; body.frames.len()],
             slices: Vec::new(),
             hints: Vec::new(),
@@ -147,6 +151,37 @@ impl<'e> Emitter<'e> {
 
     pub(crate) fn sink(&mut self) -> InstructionSink<'_> {
         InstructionSink::new(&mut self.code)
+    }
+
+    /// Emits the whole body of the function.
+    pub(crate) fn whole(&mut self) {
+        self.open_body();
+        self.emit(0..self.body.code.len() - 1);
+        self.close_body();
+    }
+
+    /// Opens the block that cold paths leave when they have saved the frame: they share one way
+    /// out. It takes no values along, so it ties nothing together.
+    pub(crate) fn open_body(&mut self) {
+        if !self.plan.stops.is_empty() {
+            self.sink().block(wasm_encoder::BlockType::Empty);
+            self.unwound = self.push_label();
+        }
+    }
+
+    /// Ends the function, the instruction before its `end` having been emitted.
+    pub(crate) fn close_body(&mut self) {
+        if !self.plan.stops.is_empty() {
+            self.sink().return_();
+            self.end();
+            self.push_dummies();
+        }
+        self.end();
+    }
+
+    pub(crate) fn br_to_unwound(&mut self) {
+        let depth = self.depth_of(self.unwound);
+        self.sink().br(depth);
     }
 
     /// Emits the instructions at these places of the body.
@@ -533,11 +568,7 @@ impl<'e> Emitter<'e> {
 
     /// A word of the control memory, to be addressed with 0.
     pub(crate) fn control(&self, address: u32) -> wasm_encoder::MemArg {
-        wasm_encoder::MemArg {
-            offset: u64::from(address),
-            align: 2,
-            memory_index: self.target.control_memory(),
-        }
+        self.target.control(address)
     }
 
     /// Hints about the branch that is emitted next.

@@ -125,6 +125,7 @@ impl Analysis {
             &self.module,
             &self.reference_tables,
             additions.dropped.clone(),
+            (self.module.functions.len() + additions.deeds.len()) as u32,
         );
         let functions: Vec<Function> = bodies
             .iter()
@@ -132,7 +133,7 @@ impl Analysis {
             .map(|(body, plan)| {
                 let mut emitter =
                     Emitter::new(&self.module, body, plan, &self.options, &mut target);
-                emitter.emit(0..body.code.len());
+                emitter.whole();
                 let params = self.module.function_type(plan.function).params.len();
                 Function::new(emitter.finish(), &body.locals[params..])
             })
@@ -276,6 +277,11 @@ impl Analysis {
                 target.types.index(&params, &results)
             })
             .collect();
+        let savers = target.savers();
+        let saver_types: Vec<u32> = savers
+            .iter()
+            .map(|(_, saver)| target.types.index(&saver.params(), &[]))
+            .collect();
 
         let mut added = BTreeMap::<u8, Appended>::new();
         let mut add = |id: SectionId, encode: &dyn Fn(&mut Vec<u8>)| {
@@ -287,7 +293,7 @@ impl Analysis {
         for ty in target.types.added() {
             add(SectionId::Type, &|sink| encode_function_type(ty, sink));
         }
-        for ty in &deed_types {
+        for ty in deed_types.iter().chain(&saver_types) {
             add(SectionId::Function, &|sink| ty.encode(sink));
         }
         for &ty in &self.reference_tables {
@@ -307,7 +313,11 @@ impl Analysis {
                 wasm_encoder::ConstExpr::i32_const(0).encode(sink);
             });
         }
-        for (name, kind, index) in self.exported(additions, first_deed) {
+        let savers_exported = savers
+            .iter()
+            .map(|&(index, saver)| (Export::Saver(saver).name(), ExportKind::Func, index));
+        let exported = self.exported(additions, first_deed);
+        for (name, kind, index) in exported.into_iter().chain(savers_exported) {
             add(SectionId::Export, &|sink| {
                 name.as_str().encode(sink);
                 kind.encode(sink);
@@ -322,6 +332,11 @@ impl Analysis {
             };
             add(SectionId::Code, &|sink| {
                 deed.function(module, dropped).encode(sink);
+            });
+        }
+        for (_, saver) in savers {
+            add(SectionId::Code, &|sink| {
+                saver.function(&target).encode(sink);
             });
         }
         let mut out = Assembly::new(&module.bytes, functions, module.imported.functions);
@@ -349,7 +364,10 @@ impl Analysis {
                 Export::Memory(index) => (ExportKind::Memory, index),
                 Export::Global(index) => (ExportKind::Global, index),
                 Export::Tag(index) => (ExportKind::Tag, index),
-                Export::DroppedData(_) | Export::DroppedElement(_) | Export::Deed(_) => {
+                Export::DroppedData(_)
+                | Export::DroppedElement(_)
+                | Export::Deed(_)
+                | Export::Saver(_) => {
                     unreachable!("these have lists of their own")
                 }
             };

@@ -21,7 +21,9 @@
 //! - **After calls.** The check after a call serves two purposes: it lets unwinding go on, and it
 //!   is a poll. The innermost frame finds the flag *requested*: its callee has returned, its results
 //!   are live. All others find it *unwinding*: the results are dummies. So functions need no poll
-//!   at their start, and loops need none where every way round passes a call.
+//!   at their start, and loops need none where every way round passes a check.
+//! - **Not after calls in tail position**, whose results the caller returns at once: it returns
+//!   what it gets, dummies or not. Such a frame leaves no record, and a rebuilt stack is without it.
 //! - **In loops** that can go round without passing a check. If there is no other stop within, the
 //!   loop is *sliced*: it counts down a local, and polls from outside when that reaches zero.
 //! - **Before tail calls** that may come back by tail calls alone.
@@ -45,8 +47,10 @@
 //! | `decode`, `body` | a body as a flat list of instructions with a table of frames |
 //! | `capture_graph` | which functions may be captured at all |
 //! | `liveness` | which locals a stop must save |
+//! | `checks` | which calls need a check |
 //! | `plan` | where the stops are, and which loops are sliced |
-//! | `emit`, `save` | code with checks; cold paths |
+//! | `emit` | code with checks |
+//! | `save`, `saver` | cold paths; the functions that they call |
 //! | `resume`, `continuation` | the code of continuations; modules of them |
 //! | `instrument`, `sections`, `deed` | the instrumented module as bytes |
 //! | `stop_map` | what the records hold, for the host |
@@ -59,7 +63,9 @@
 //!   of its indices, exports, names and custom sections. (DWARF is kept too, but tells of the
 //!   original's bytes: ask [`Origins`] for those.) Only the start function is not called any more;
 //!   [`StopMap::start`] names it for the host to call.
-//! - Cold paths call nothing, and no value reaches one that its stop does not save.
+//! - No value reaches a cold path that its stop does not save. Cold paths of sliced loops and of
+//!   tail calls call nothing; the others call savers only, and go on nowhere but out.
+//! - Where a function of the host is interrupted, its caller has a record.
 //! - The same module always gets the same stops with the same numbers.
 //! - Any bytes give a module or an [`Error`], never a panic, and take time and memory in
 //!   proportion to their length.
@@ -91,6 +97,7 @@ pub mod abi;
 mod bits;
 mod body;
 mod capture_graph;
+mod checks;
 mod continuation;
 mod decode;
 mod deed;
@@ -105,6 +112,7 @@ mod module;
 mod plan;
 mod resume;
 mod save;
+mod saver;
 mod sections;
 mod stop_map;
 mod target;
@@ -115,5 +123,6 @@ pub use error::Error;
 pub use hash::ModuleHash;
 pub use instrument::{Analysis, Instrumented, Options, Origins, instrument};
 pub use plan::StopPlace;
+pub use saver::{Name as SaverName, Saver};
 pub use stop_map::{FunctionStops, Stop, StopMap, StopMapError};
 pub use types::ValType;

@@ -13,6 +13,7 @@ use wasmparser::{
 };
 
 use crate::abi::RESERVED_PREFIX;
+use crate::body::Callee;
 use crate::error::Error;
 use crate::hash::ModuleHash;
 use crate::types::{FuncType, ValType};
@@ -320,6 +321,14 @@ impl Module {
     /// The type of a function.
     pub(crate) fn function_type(&self, function: u32) -> &FuncType {
         &self.types[self.functions[function as usize] as usize]
+    }
+
+    /// The type that a call names.
+    pub(crate) fn callee_type(&self, callee: Callee) -> &FuncType {
+        match callee {
+            Callee::Function(function) => self.function_type(function),
+            Callee::Indirect { ty, .. } => &self.types[ty as usize],
+        }
     }
 
     /// The type of the indices of a table.

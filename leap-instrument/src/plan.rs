@@ -1,6 +1,7 @@
 //! Where a body gets its bus stops.
 //!
-//! - After every call that may capture: the check of the flag there is a poll too.
+//! - After every call that may capture, but for some ([`checks`](crate::checks)): the check of the
+//!   flag there is a poll too.
 //! - At the head of a loop that can go round without passing such a check.
 //! - Before a tail call that may come back to its caller by tail calls alone.
 //!
@@ -11,6 +12,7 @@
 use crate::bits::Bits;
 use crate::body::{Body, Callee, FUNCTION, FrameId, FrameKind, Op, Span};
 use crate::capture_graph::CaptureGraph;
+use crate::checks::Checks;
 use crate::liveness::visit_live;
 use crate::module::Module;
 use crate::types::ValType;
@@ -24,7 +26,12 @@ pub(crate) struct Plan {
     polls: Vec<Option<Poll>>,
     /// By frame: whether a stop lies within.
     pub(crate) has_stop: Vec<bool>,
+    /// Whether the cold paths that call savers leave their values in the stage.
+    pub(crate) stages: bool,
 }
+
+/// How many values a function may have to save and still have most of them in registers.
+const FEW_VALUES: usize = 8;
 
 pub(crate) struct Stop {
     /// Where in [`Body::code`].
@@ -67,11 +74,14 @@ impl Plan {
             stops: Vec::new(),
             polls: vec![None; body.frames.len()],
             has_stop: vec![false; body.frames.len()],
+            stages: false,
         };
         if graph.may_capture(function) {
-            plan.polls = LoopWalk::new(module, graph, body).polls();
-            plan.place_stops(module, graph, body);
+            let checks = Checks::new(module, graph, body);
+            plan.polls = LoopWalk::new(&checks, body).polls();
+            plan.place_stops(module, graph, &checks, body);
             plan.fill_live(body);
+            plan.stages = plan.saves_few_values(body);
         }
         plan
     }
@@ -88,7 +98,7 @@ impl Plan {
             .map(|index| index as u32)
     }
 
-    fn place_stops(&mut self, module: &Module, graph: &CaptureGraph, body: &Body) {
+    fn place_stops(&mut self, module: &Module, graph: &CaptureGraph, checks: &Checks, body: &Body) {
         let mut innermost = FUNCTION;
         for (place, inst) in body.code.iter().enumerate() {
             match &inst.op {
@@ -107,14 +117,14 @@ impl Plan {
                     }
                 }
                 Op::End(frame) => innermost = body.frame(*frame).parent,
-                Op::Call { callee, below } if graph.call_may_capture(module, *callee) => {
-                    let results = callee_type(module, *callee).results.clone();
+                Op::Call { callee, below } if checks.at(place) => {
+                    let results = module.callee_type(*callee).results.clone();
                     let operands = body.types(*below).into();
                     self.push(body, place, StopPlace::Call, innermost, operands, results);
                 }
                 Op::TailCall { callee, below } if graph.is_tail_loop(self.function, *callee) => {
                     let mut operands = body.types(*below).to_vec();
-                    operands.extend(&callee_type(module, *callee).params);
+                    operands.extend(&module.callee_type(*callee).params);
                     if let Callee::Indirect { table, .. } = *callee {
                         operands.push(module.index_type(table));
                     }
@@ -156,6 +166,23 @@ impl Plan {
         }
     }
 
+    /// Whether the cold path at the stop calls nothing.
+    pub(crate) fn saves_in_place(&self, stop: &Stop) -> bool {
+        match stop.kind {
+            StopPlace::Call => false,
+            StopPlace::Loop => self.poll(stop.frame) == Some(Poll::Sliced),
+            StopPlace::TailCall => true,
+        }
+    }
+
+    fn saves_few_values(&self, body: &Body) -> bool {
+        let mut saved_by_calls = self.stops.iter().filter(|stop| !self.saves_in_place(stop));
+        saved_by_calls.all(|stop| {
+            let types = stop.value_types(body);
+            types.len() <= FEW_VALUES && !types.iter().any(|ty| ty.is_reference())
+        })
+    }
+
     fn fill_live(&mut self, body: &Body) {
         let mut live = vec![Box::default(); self.stops.len()];
         visit_live(
@@ -194,14 +221,6 @@ impl Stop {
     }
 }
 
-/// The type that a call names.
-pub(crate) fn callee_type(module: &Module, callee: Callee) -> &crate::types::FuncType {
-    match callee {
-        Callee::Function(function) => module.function_type(function),
-        Callee::Indirect { ty, .. } => &module.types[ty as usize],
-    }
-}
-
 /// A loop's nesting depth, 1 for an outermost one.
 type Depth = u32;
 /// No loop can be gone round from its head to here without a check.
@@ -213,8 +232,7 @@ const CHECKED: Depth = Depth::MAX;
 /// may have come here unchecked. A check sets it to [`CHECKED`]; where paths meet, the smaller
 /// one holds.
 struct LoopWalk<'p> {
-    module: &'p Module,
-    graph: &'p CaptureGraph,
+    checks: &'p Checks,
     body: &'p Body,
     unchecked: Depth,
     /// By frame: the number that flows to its end (or to its `else`).
@@ -232,11 +250,10 @@ struct LoopWalk<'p> {
 }
 
 impl<'p> LoopWalk<'p> {
-    fn new(module: &'p Module, graph: &'p CaptureGraph, body: &'p Body) -> Self {
+    fn new(checks: &'p Checks, body: &'p Body) -> Self {
         let frames = body.frames.len();
         Self {
-            module,
-            graph,
+            checks,
             body,
             unchecked: CHECKED,
             at_end: vec![CHECKED; frames],
@@ -251,8 +268,8 @@ impl<'p> LoopWalk<'p> {
     }
 
     fn polls(mut self) -> Vec<Option<Poll>> {
-        for inst in &self.body.code {
-            self.step(&inst.op);
+        for (place, inst) in self.body.code.iter().enumerate() {
+            self.step(place, &inst.op);
         }
         (0..self.body.frames.len())
             .map(
@@ -265,7 +282,7 @@ impl<'p> LoopWalk<'p> {
             .collect()
     }
 
-    fn step(&mut self, op: &Op) {
+    fn step(&mut self, place: usize, op: &Op) {
         match op {
             Op::Plain | Op::Get(_) | Op::Set(_) | Op::Tee(_) | Op::Deed(_) => {}
             Op::Open(frame) => self.open(*frame),
@@ -290,9 +307,9 @@ impl<'p> LoopWalk<'p> {
                 self.throw();
                 self.unchecked = CHECKED;
             }
-            Op::Call { callee, .. } => {
+            Op::Call { .. } => {
                 self.throw();
-                if self.graph.call_may_capture(self.module, *callee) {
+                if self.checks.at(place) {
                     self.unchecked = CHECKED;
                     if let Some(&innermost) = self.loops.last() {
                         self.holds_stop[innermost as usize] = true;

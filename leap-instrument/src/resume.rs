@@ -43,6 +43,7 @@ impl Emitter<'_> {
         let at = &plan.stops[stop as usize];
         let path = body.path(at.frame);
 
+        self.open_body();
         let record = self.locals.take(ValType::I32);
         let mut offset = self.restore_locals(stop, record);
         let mut labels = Vec::with_capacity(path.len());
@@ -67,7 +68,8 @@ impl Emitter<'_> {
             self.unspill(frame);
             from = body.frame(frame).end as usize + 1;
         }
-        self.emit(from..body.frame(FUNCTION).end as usize + 1);
+        self.emit(from..body.frame(FUNCTION).end as usize);
+        self.close_body();
     }
 
     /// Takes the next record: its address to `record`, its live locals to themselves. Gives the

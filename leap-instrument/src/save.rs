@@ -1,15 +1,19 @@
 //! Cold paths: a frame saves itself and returns.
 //!
-//! The code is straight-line and calls nothing: a call, even on a path never taken, would make
-//! the register allocator keep values out of registers on the path that is. Each stop does all of
-//! it by itself, down to the `return`: where cold paths met in a block that they shared, the
-//! values that they brought along, be it only the address of a record, tied far parts of a function
-//! together, and a large one (SQLite's interpreter) ran 8 to 25 % slower, for a tenth less code.
+//! After a call, all that is live has survived a call already, and in a loop with calls about all has:
+//! there calling [savers](crate::saver) takes the least code. In a loop without calls, a call, even on a
+//! path never taken, would make the register allocator keep values out of registers on the path that
+//! is: there the code is straight-line.
+//!
+//! Each stop saves by itself, and all share the way out, which takes no values along: where cold
+//! paths met in a block with values that they brought, be it only the address of a record, these
+//! tied far parts of a function together, and a large one (SQLite's interpreter) ran 8 to 25 % slower.
 
 use wasm_encoder::MemArg;
 
 use crate::abi::{control, flag, record, record_bytes, value_bytes};
 use crate::emit::Emitter;
+use crate::saver::{Name, Saver, long_name, store};
 use crate::types::ValType;
 
 impl Emitter<'_> {
@@ -30,91 +34,93 @@ impl Emitter<'_> {
         values.extend(&self.spilled);
         values.extend(operands);
 
-        let at = self.locals.take(ValType::I32);
-        let name = i64::from(self.plan.function) | i64::from(stop) << 32;
-        let save = self.control(control::SAVE);
-        let at_flag = self.control(control::FLAG);
-        let at_name = self.record_argument(record::FUNCTION);
-        self.sink()
-            .i32_const(0)
-            .i32_load(save)
-            .local_tee(at)
-            .i64_const(name)
-            .i64_store(at_name);
-        let references = self.save_references(&values);
-        let mut offset = record::VALUES;
-        for (place, &(local, ty)) in values.iter().enumerate() {
-            let argument = self.record_argument(offset);
-            self.sink().local_get(at);
-            match references {
-                Some(first) if ty.is_reference() => self.reference_place(first, &values[..place]),
-                _ => {
-                    self.sink().local_get(local);
-                }
+        if plan.saves_in_place(&plan.stops[stop as usize]) {
+            self.save_in_place(stop, &values);
+        } else if plan.stages {
+            self.save_by_stage(stop, &values);
+        } else {
+            self.save_by_series(stop, &values);
+        }
+        self.br_to_unwound();
+    }
+
+    /// Leaves the values in the stage, for a [saver](crate::saver) to fetch.
+    fn save_by_stage(&mut self, stop: u32, values: &[(u32, ValType)]) {
+        let places: Vec<MemArg> = offsets(values)
+            .map(|offset| self.target.record(control::STAGE + offset - record::VALUES))
+            .collect();
+        for (&(local, ty), at) in values.iter().zip(places) {
+            self.sink().i32_const(0).local_get(local);
+            store(&mut self.sink(), ty, at);
+        }
+        let name = self.push_name(stop);
+        let bytes = record_bytes(values.iter().map(|&(_, ty)| ty)) - record::VALUES;
+        let saver = self.target.saver(Saver::Fetch(name));
+        self.sink().i32_const(bytes as i32).call(saver);
+    }
+
+    /// Hands the values over to a series of [savers](crate::saver).
+    fn save_by_series(&mut self, stop: u32, values: &[(u32, ValType)]) {
+        let types: Vec<ValType> = values.iter().map(|&(_, ty)| ty).collect();
+        let name = self.push_name(stop);
+        let mut rest = values;
+        for (saver, count) in Saver::series(name, &types) {
+            let (saved, left) = rest.split_at(count);
+            for &(local, _) in saved {
+                self.sink().local_get(local);
             }
-            self.store(ty, argument);
-            offset += value_bytes(ty);
+            let saver = self.target.saver(saver);
+            self.sink().call(saver);
+            rest = left;
+        }
+    }
+
+    fn push_name(&mut self, stop: u32) -> Name {
+        let function = self.plan.function;
+        Name::push(&mut self.sink(), function, stop)
+    }
+
+    /// Saves without any call. Where a loop polls, and before a tail call, no other frame has been
+    /// saved yet, so the record is the first, and so are its references in their tables.
+    fn save_in_place(&mut self, stop: u32, values: &[(u32, ValType)]) {
+        let name = long_name(self.plan.function, stop);
+        let first_record = |offset| self.target.record(control::AREA + offset);
+        let at_name = first_record(record::FUNCTION);
+        let places: Vec<MemArg> = offsets(values).map(first_record).collect();
+        let save = self.control(control::SAVE);
+        let counter = self.control(control::REFERENCES);
+        let at_flag = self.control(control::FLAG);
+        self.sink().i32_const(0).i64_const(name).i64_store(at_name);
+        let mut references = 0;
+        for (&(local, ty), at) in values.iter().zip(places) {
+            if ty.is_reference() {
+                let table = self.target.reference_table(ty);
+                self.sink()
+                    .i32_const(references)
+                    .local_get(local)
+                    .table_set(table)
+                    .i32_const(0)
+                    .i32_const(references);
+                references += 1;
+            } else {
+                self.sink().i32_const(0).local_get(local);
+            }
+            store(&mut self.sink(), ty, at);
         }
         let bytes = record_bytes(values.iter().map(|&(_, ty)| ty));
-        if let Some(first) = references {
-            self.locals.give_back(first, ValType::I32);
+        let mut sink = self.sink();
+        if references > 0 {
+            sink.i32_const(0).i32_const(references).i32_store(counter);
         }
-        self.sink()
-            .i32_const(0)
-            .local_get(at)
-            .i32_const(bytes as i32)
-            .i32_add()
+        sink.i32_const(0)
+            .i32_const((control::AREA + bytes) as i32)
             .i32_store(save)
             .i32_const(0)
             .i32_const(flag::UNWINDING as i32)
             .i32_store(at_flag);
-        self.locals.give_back(at, ValType::I32);
-        self.push_dummies();
-        self.sink().return_();
     }
 
-    /// Puts the references among the values into their tables; gives a local with the place of
-    /// the first. Places are shared by the tables, to keep one counter.
-    fn save_references(&mut self, values: &[(u32, ValType)]) -> Option<u32> {
-        let references: Vec<(u32, ValType)> = values
-            .iter()
-            .copied()
-            .filter(|(_, ty)| ty.is_reference())
-            .collect();
-        if references.is_empty() {
-            return None;
-        }
-        let first = self.locals.take(ValType::I32);
-        let counter = self.control(control::REFERENCES);
-        self.sink().i32_const(0).i32_load(counter).local_set(first);
-        for (place, &(local, ty)) in references.iter().enumerate() {
-            let table = self.target.reference_table(ty);
-            self.sink()
-                .local_get(first)
-                .i32_const(place as i32)
-                .i32_add()
-                .local_get(local)
-                .table_set(table);
-        }
-        self.sink()
-            .i32_const(0)
-            .local_get(first)
-            .i32_const(references.len() as i32)
-            .i32_add()
-            .i32_store(counter);
-        Some(first)
-    }
-
-    /// Pushes the place of the reference that comes after `earlier` values.
-    fn reference_place(&mut self, first: u32, earlier: &[(u32, ValType)]) {
-        let place = earlier.iter().filter(|(_, ty)| ty.is_reference()).count();
-        self.sink()
-            .local_get(first)
-            .i32_const(place as i32)
-            .i32_add();
-    }
-
-    fn push_dummies(&mut self) {
+    pub(crate) fn push_dummies(&mut self) {
         let body = self.body;
         let mut sink = self.sink();
         for &ty in body.results() {
@@ -127,19 +133,6 @@ impl Emitter<'_> {
                 ValType::FuncRef | ValType::ExternRef | ValType::ExnRef => sink.ref_null(ty.heap()),
             };
         }
-    }
-
-    fn store(&mut self, ty: ValType, argument: MemArg) {
-        let mut sink = self.sink();
-        match ty {
-            ValType::I64 => sink.i64_store(argument),
-            ValType::F32 => sink.f32_store(argument),
-            ValType::F64 => sink.f64_store(argument),
-            ValType::V128 => sink.v128_store(argument),
-            ValType::I32 | ValType::FuncRef | ValType::ExternRef | ValType::ExnRef => {
-                sink.i32_store(argument)
-            }
-        };
     }
 
     /// Pushes the value of type `ty` at `offset` of the record whose address is in `at`.
@@ -162,12 +155,16 @@ impl Emitter<'_> {
         }
     }
 
-    /// Values are packed, so nothing is promised about alignment.
     pub(crate) fn record_argument(&self, offset: u32) -> MemArg {
-        MemArg {
-            offset: u64::from(offset),
-            align: 0,
-            memory_index: self.target.control_memory(),
-        }
+        self.target.record(offset)
     }
+}
+
+/// Where in a record the values stand.
+fn offsets(values: &[(u32, ValType)]) -> impl Iterator<Item = u32> {
+    values.iter().scan(record::VALUES, |next, &(_, ty)| {
+        let here = *next;
+        *next += value_bytes(ty);
+        Some(here)
+    })
 }

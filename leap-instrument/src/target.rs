@@ -6,8 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use wasm_encoder::MemArg;
+
 use crate::abi::{Deed, Export};
 use crate::module::Module;
+use crate::saver::Saver;
 use crate::types::{FuncType, ValType};
 
 pub(crate) struct Target {
@@ -20,8 +23,13 @@ pub(crate) struct Target {
 }
 
 enum Indices {
-    /// Those of the original, with the dropped-segment globals at its end.
-    Module { dropped: BTreeMap<Export, u32> },
+    /// Those of the original, with the dropped-segment globals and the savers at its end.
+    Module {
+        dropped: BTreeMap<Export, u32>,
+        /// By the order of their first use.
+        savers: BTreeMap<Saver, u32>,
+        first_saver: u32,
+    },
     /// Functions by the order of their first use.
     Continuations { functions: BTreeMap<Export, u32> },
 }
@@ -31,8 +39,14 @@ impl Target {
         module: &Module,
         reference_tables: &[ValType],
         dropped: BTreeMap<Export, u32>,
+        first_saver: u32,
     ) -> Self {
-        Self::new(module, reference_tables, Indices::Module { dropped })
+        let indices = Indices::Module {
+            dropped,
+            savers: BTreeMap::new(),
+            first_saver,
+        };
+        Self::new(module, reference_tables, indices)
     }
 
     pub(crate) fn continuations(module: &Module, reference_tables: &[ValType]) -> Self {
@@ -70,10 +84,38 @@ impl Target {
         }
     }
 
+    /// The function that saves such values.
+    pub(crate) fn saver(&mut self, saver: Saver) -> u32 {
+        match &mut self.indices {
+            Indices::Module {
+                savers,
+                first_saver,
+                ..
+            } => {
+                let next = *first_saver + savers.len() as u32;
+                *savers.entry(saver).or_insert(next)
+            }
+            Indices::Continuations { functions } => import(functions, Export::Saver(saver)),
+        }
+    }
+
+    /// The savers that the module needs, in the order of their indices.
+    pub(crate) fn savers(&self) -> Vec<(u32, Saver)> {
+        let Indices::Module { savers, .. } = &self.indices else {
+            return Vec::new();
+        };
+        let mut savers: Vec<(u32, Saver)> = savers
+            .iter()
+            .map(|(&saver, &index)| (index, saver))
+            .collect();
+        savers.sort_unstable();
+        savers
+    }
+
     /// The global that tells of a segment that it is dropped.
     pub(crate) fn dropped(&self, export: Export) -> Option<u32> {
         match &self.indices {
-            Indices::Module { dropped } => dropped.get(&export).copied(),
+            Indices::Module { dropped, .. } => dropped.get(&export).copied(),
             Indices::Continuations { .. } => None,
         }
     }
@@ -89,8 +131,23 @@ impl Target {
         self.first_reference_table + self.reference_tables.len() as u32
     }
 
-    pub(crate) fn control_memory(&self) -> u32 {
-        self.control_memory
+    /// A word of the control memory, to be addressed with 0.
+    pub(crate) fn control(&self, address: u32) -> MemArg {
+        MemArg {
+            offset: u64::from(address),
+            align: 2,
+            memory_index: self.control_memory,
+        }
+    }
+
+    /// A place in the record whose address is given. Values are packed, so nothing is promised
+    /// about alignment.
+    pub(crate) fn record(&self, offset: u32) -> MemArg {
+        MemArg {
+            offset: u64::from(offset),
+            align: 0,
+            memory_index: self.control_memory,
+        }
     }
 
     /// The imported functions in the order of their indices.

@@ -4,75 +4,70 @@
   (type (;2;) (func (param i32) (result i32 i32)))
   (type (;3;) (func (result i32)))
   (type (;4;) (func (param i32 i32) (result i32 i32)))
+  (type (;5;) (func (param i32 i32)))
+  (import "program" "leap:fetch:I32:I32" (func (;0;) (type 5)))
   (import "host" "resume" (table (;0;) 0 funcref))
   (import "program" "leap:control" (memory (;0;) 1024 1024))
-  (export "c0" (func 0))
-  (func (;0;) (type 3) (result i32)
-    (local i32 i64 i32 i32 i32 i32 i32)
-    i32.const 0
-    i32.load offset=8
-    local.set 2
-    i32.const 0
-    local.get 2
-    i32.const 32
-    i32.add
-    i32.store offset=8
-    local.get 2
-    i32.load offset=20 align=1
-    local.set 0
-    local.get 2
-    i32.load offset=24 align=1
-    local.get 2
-    i32.load offset=8 align=1
-    i32.const 1
-    i32.eq
-    if (type 2) (param i32) (result i32 i32) ;; label = @1
+  (export "c0" (func 1))
+  (func (;1;) (type 3) (result i32)
+    (local i32 i64 i32 i32 i32 i32)
+    block ;; label = @1
+      i32.const 0
+      i32.load offset=8
+      local.set 2
+      i32.const 0
       local.get 2
-      i32.load offset=16 align=1
-    else
-      i32.const 0
-      i32.const 0
-      i32.load offset=12
-      i32.const 1
+      i32.const 32
       i32.add
-      local.tee 3
-      i32.store offset=12
-      local.get 3
-      call_indirect (type 3)
-      i32.const 0
-      i32.load
-      (@metadata.code.branch_hint "\00")
-      if (type 4) (param i32 i32) (result i32 i32) ;; label = @2
-        local.set 5
-        local.set 4
+      i32.store offset=8
+      local.get 2
+      i32.load offset=20 align=1
+      local.set 0
+      local.get 2
+      i32.load offset=24 align=1
+      local.get 2
+      i32.load offset=8 align=1
+      i32.const 1
+      i32.eq
+      if (type 2) (param i32) (result i32 i32) ;; label = @2
+        local.get 2
+        i32.load offset=16 align=1
+      else
         i32.const 0
-        i32.load offset=4
-        local.tee 6
-        i64.const 1
-        i64.store align=1
-        local.get 6
-        local.get 5
-        i32.store offset=16 align=1
-        local.get 6
-        local.get 0
-        i32.store offset=20 align=1
-        local.get 6
-        local.get 4
-        i32.store offset=24 align=1
         i32.const 0
-        local.get 6
-        i32.const 32
+        i32.load offset=12
+        i32.const 1
         i32.add
-        i32.store offset=4
+        local.tee 3
+        i32.store offset=12
+        local.get 3
+        call_indirect (type 3)
         i32.const 0
-        i32.const 2
-        i32.store
-        i32.const 0
-        return
+        i32.load
+        (@metadata.code.branch_hint "\00")
+        if (type 4) (param i32 i32) (result i32 i32) ;; label = @3
+          local.set 5
+          local.set 4
+          i32.const 0
+          local.get 5
+          i32.store offset=32 align=1
+          i32.const 0
+          local.get 0
+          i32.store offset=36 align=1
+          i32.const 0
+          local.get 4
+          i32.store offset=40 align=1
+          i32.const 1
+          i32.const 16
+          call 0
+          br 2 (;@1;)
+        end
       end
+      i32.add
+      local.get 0
+      i32.mul
+      return
     end
-    i32.add
-    local.get 0
-    i32.mul
+    i32.const 0
   )
 )

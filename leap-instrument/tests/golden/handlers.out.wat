@@ -4,6 +4,7 @@
   (type (;2;) (func (param i32) (result i32)))
   (type (;3;) (func (param i32 i32 i32)))
   (type (;4;) (func (result funcref)))
+  (type (;5;) (func (param i32 i32 funcref)))
   (import "env" "f" (func $f (;0;) (type 0)))
   (table (;0;) 0 funcref)
   (memory (;0;) 1)
@@ -22,68 +23,42 @@
   (export "leap:memory.init:0:0" (func 3))
   (export "leap:data.drop:0" (func 4))
   (export "leap:ref.func:2" (func 5))
+  (export "leap:open:I32:I32:FuncRef" (func 6))
   (func (;1;) (type 2) (param $kept i32) (result i32)
-    (local $r funcref) (local i32 i32)
-    ref.func $h
-    local.set $r
-    block $caught (result i32)
-      try_table (catch $t $caught) ;; label = @2
-        call $f
-        i32.const 0
-        i32.load 1
-        (@metadata.code.branch_hint "\00")
-        if ;; label = @3
+    (local $r funcref)
+    block $caught
+      ref.func $h
+      local.set $r
+      block (result i32) ;; label = @2
+        try_table (catch $t 0 (;@2;)) ;; label = @3
+          call $f
           i32.const 0
-          i32.load 1 offset=4
-          local.tee 2
-          i64.const 1
-          i64.store 1 align=1
-          i32.const 0
-          i32.load 1 offset=16
-          local.set 3
-          local.get 3
-          i32.const 0
-          i32.add
-          local.get $r
-          table.set 0
-          i32.const 0
-          local.get 3
-          i32.const 1
-          i32.add
-          i32.store 1 offset=16
-          local.get 2
-          local.get $kept
-          i32.store 1 offset=16 align=1
-          local.get 2
-          local.get 3
-          i32.const 0
-          i32.add
-          i32.store 1 offset=20 align=1
-          i32.const 0
-          local.get 2
-          i32.const 24
-          i32.add
-          i32.store 1 offset=4
-          i32.const 0
-          i32.const 2
-          i32.store 1
-          i32.const 0
-          return
+          i32.load 1
+          (@metadata.code.branch_hint "\00")
+          if ;; label = @4
+            i32.const 1
+            local.get $kept
+            local.get $r
+            call 6
+            br $caught
+          end
         end
+        i32.const 0
+        i32.const 0
+        i32.const 4
+        memory.init $d
+        data.drop $d
+        i32.const 1
+        global.set 0
+        local.get $r
+        ref.is_null
+        return
       end
-      i32.const 0
-      i32.const 0
-      i32.const 4
-      memory.init $d
-      data.drop $d
-      i32.const 1
-      global.set 0
-      local.get $r
-      ref.is_null
+      local.get $kept
+      i32.add
       return
     end
-    local.get $kept
-    i32.add
+    i32.const 0
   )
   (func $h (;2;) (type 0))
   (func (;3;) (type 3) (param i32 i32 i32)
@@ -99,6 +74,53 @@
   )
   (func (;5;) (type 4) (result funcref)
     ref.func $h
+  )
+  (func (;6;) (type 5) (param i32 i32 funcref)
+    (local i32)
+    i32.const 0
+    i32.load 1 offset=4
+    i32.const 7
+    i32.add
+    i32.const -8
+    i32.and
+    local.set 3
+    i32.const 0
+    i32.const 2
+    i32.store 1
+    local.get 3
+    local.get 0
+    i32.const 1048575
+    i32.and
+    i32.store 1 align=1
+    local.get 3
+    local.get 0
+    i32.const 20
+    i32.shr_u
+    i32.store 1 offset=4 align=1
+    local.get 3
+    local.get 1
+    i32.store 1 offset=16 align=1
+    local.get 3
+    i32.const 0
+    i32.load 1 offset=16
+    local.get 2
+    table.set 0
+    i32.const 0
+    i32.const 0
+    i32.load 1 offset=16
+    i32.const 1
+    i32.add
+    i32.store 1 offset=16
+    i32.const 0
+    i32.load 1 offset=16
+    i32.const 1
+    i32.sub
+    i32.store 1 offset=20 align=1
+    i32.const 0
+    local.get 3
+    i32.const 24
+    i32.add
+    i32.store 1 offset=4
   )
   (data $d (;0;) "leap")
 )

@@ -6,106 +6,105 @@
   (import "program" "leap:control" (memory (;1;) 1024 1024))
   (export "c0" (func 0))
   (func (;0;) (type 1) (result i32)
-    (local i32 i32 i32 i32 i32 i32)
-    i32.const 0
-    i32.load 1 offset=8
-    local.set 3
-    i32.const 0
-    local.get 3
-    i32.const 32
-    i32.add
-    i32.store 1 offset=8
-    local.get 3
-    i32.load 1 offset=16 align=1
-    local.set 0
-    local.get 3
-    i32.load 1 offset=20 align=1
-    local.set 1
-    local.get 3
-    i32.load 1 offset=24 align=1
-    local.set 2
+    (local i32 i32 i32 i32 i32)
     block ;; label = @1
+      i32.const 0
+      i32.load 1 offset=8
+      local.set 3
+      i32.const 0
+      local.get 3
+      i32.const 32
+      i32.add
+      i32.store 1 offset=8
+      local.get 3
+      i32.load 1 offset=16 align=1
+      local.set 0
+      local.get 3
+      i32.load 1 offset=20 align=1
+      local.set 1
+      local.get 3
+      i32.load 1 offset=24 align=1
+      local.set 2
       block ;; label = @2
-        local.get 2
-        local.get 0
-        i32.load
-        i32.add
-        local.set 2
-        local.get 0
-        i32.const 4
-        i32.add
-        local.tee 0
-        local.get 1
-        i32.lt_u
-        br_if 0 (;@2;)
-        br 1 (;@1;)
-      end
-      i32.const 76
-      local.set 4
-      block ;; label = @2
-        loop ;; label = @3
-          block ;; label = @4
-            loop ;; label = @5
-              local.get 4
-              i32.const 1
-              i32.sub
-              local.tee 4
-              i32.eqz
-              (@metadata.code.branch_hint "\00")
-              br_if 1 (;@4;)
-              local.get 2
-              local.get 0
-              i32.load
-              i32.add
-              local.set 2
-              local.get 0
-              i32.const 4
-              i32.add
-              local.tee 0
-              local.get 1
-              i32.lt_u
-              br_if 0 (;@5;)
+        block ;; label = @3
+          local.get 2
+          local.get 0
+          i32.load
+          i32.add
+          local.set 2
+          local.get 0
+          i32.const 4
+          i32.add
+          local.tee 0
+          local.get 1
+          i32.lt_u
+          br_if 0 (;@3;)
+          br 1 (;@2;)
+        end
+        i32.const 76
+        local.set 4
+        block ;; label = @3
+          loop ;; label = @4
+            block ;; label = @5
+              loop ;; label = @6
+                local.get 4
+                i32.const 1
+                i32.sub
+                local.tee 4
+                i32.eqz
+                (@metadata.code.branch_hint "\00")
+                br_if 1 (;@5;)
+                local.get 2
+                local.get 0
+                i32.load
+                i32.add
+                local.set 2
+                local.get 0
+                i32.const 4
+                i32.add
+                local.tee 0
+                local.get 1
+                i32.lt_u
+                br_if 0 (;@6;)
+              end
+              br 2 (;@3;)
             end
-            br 2 (;@2;)
+            i32.const 0
+            i32.load 1
+            (@metadata.code.branch_hint "\00")
+            if ;; label = @5
+              i32.const 0
+              i64.const 0
+              i64.store 1 offset=160 align=1
+              i32.const 0
+              local.get 0
+              i32.store 1 offset=176 align=1
+              i32.const 0
+              local.get 1
+              i32.store 1 offset=180 align=1
+              i32.const 0
+              local.get 2
+              i32.store 1 offset=184 align=1
+              i32.const 0
+              i32.const 192
+              i32.store 1 offset=4
+              i32.const 0
+              i32.const 2
+              i32.store 1
+              br 4 (;@1;)
+            end
+            i32.const 77
+            local.set 4
+            i32.const 0
+            i32.const 0
+            i32.store 1 offset=24
+            br 0 (;@4;)
           end
-          i32.const 0
-          i32.load 1
-          (@metadata.code.branch_hint "\00")
-          if ;; label = @4
-            i32.const 0
-            i32.load 1 offset=4
-            local.tee 5
-            i64.const 0
-            i64.store 1 align=1
-            local.get 5
-            local.get 0
-            i32.store 1 offset=16 align=1
-            local.get 5
-            local.get 1
-            i32.store 1 offset=20 align=1
-            local.get 5
-            local.get 2
-            i32.store 1 offset=24 align=1
-            i32.const 0
-            local.get 5
-            i32.const 32
-            i32.add
-            i32.store 1 offset=4
-            i32.const 0
-            i32.const 2
-            i32.store 1
-            i32.const 0
-            return
-          end
-          i32.const 77
-          local.set 4
-          i32.const 0
-          i32.const 0
-          i32.store 1 offset=24
-          br 0 (;@3;)
         end
       end
+      local.get 2
+      return
     end
-    local.get 2
+    i32.const 0
   )
 )

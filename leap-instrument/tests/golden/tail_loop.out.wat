@@ -10,39 +10,38 @@
     i32.const 1
   )
   (func $again (;1;) (type 1) (param i32) (result i32)
-    (local i32 i32)
-    local.get 0
-    i32.eqz
-    if ;; label = @1
-      return_call $leaf
-    end
-    local.get 0
-    i32.const 1
-    i32.sub
-    i32.const 0
-    i32.load
-    (@metadata.code.branch_hint "\00")
-    if (type 1) (param i32) (result i32) ;; label = @1
-      local.set 1
+    (local i32)
+    block ;; label = @1
+      local.get 0
+      i32.eqz
+      if ;; label = @2
+        return_call $leaf
+      end
+      local.get 0
+      i32.const 1
+      i32.sub
       i32.const 0
-      i32.load offset=4
-      local.tee 2
-      i64.const 1
-      i64.store align=1
-      local.get 2
-      local.get 1
-      i32.store offset=16 align=1
-      i32.const 0
-      local.get 2
-      i32.const 24
-      i32.add
-      i32.store offset=4
-      i32.const 0
-      i32.const 2
-      i32.store
-      i32.const 0
+      i32.load
+      (@metadata.code.branch_hint "\00")
+      if (type 1) (param i32) (result i32) ;; label = @2
+        local.set 1
+        i32.const 0
+        i64.const 1
+        i64.store offset=160 align=1
+        i32.const 0
+        local.get 1
+        i32.store offset=176 align=1
+        i32.const 0
+        i32.const 184
+        i32.store offset=4
+        i32.const 0
+        i32.const 2
+        i32.store
+        br 1 (;@1;)
+      end
+      return_call $again
       return
     end
-    return_call $again
+    i32.const 0
   )
 )

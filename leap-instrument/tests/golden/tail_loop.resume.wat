@@ -7,16 +7,20 @@
   (export "c0" (func 1))
   (func (;1;) (type 0) (result i32)
     (local i32 i32)
+    block ;; label = @1
+      i32.const 0
+      i32.load offset=8
+      local.set 1
+      i32.const 0
+      local.get 1
+      i32.const 24
+      i32.add
+      i32.store offset=8
+      local.get 1
+      i32.load offset=16 align=1
+      return_call 0
+      return
+    end
     i32.const 0
-    i32.load offset=8
-    local.set 1
-    i32.const 0
-    local.get 1
-    i32.const 24
-    i32.add
-    i32.store offset=8
-    local.get 1
-    i32.load offset=16 align=1
-    return_call 0
   )
 )
