@@ -25,6 +25,8 @@ pub struct Options {
     /// About how many instructions a loop without calls runs between two polls.
     pub slice_instructions: u32,
     /// Size of the control memory in pages of 64 KiB: room for the records of the deepest stack.
+    /// Pages that no record was written to take no memory, so all that can be addressed is not
+    /// too much; what it suffices for is the host's to see to.
     pub control_pages: u32,
     /// Whether checks count [`control::COUNTDOWN`](crate::abi::control::COUNTDOWN) down and
     /// request a capture at zero. For tests that capture at each stop in turn.
@@ -35,7 +37,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             slice_instructions: 50_000,
-            control_pages: 1024,
+            control_pages: 1 << 16,
             countdown: false,
         }
     }

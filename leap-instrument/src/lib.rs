@@ -59,7 +59,7 @@
 //!   of its indices, exports, names and custom sections. (DWARF is kept too, but tells of the
 //!   original's bytes: ask [`Origins`] for those.) Only the start function is not called any more;
 //!   [`StopMap::start`] names it for the host to call.
-//! - Cold paths call nothing, and no value reaches one that its stop does not save.
+//! - Cold paths call nothing (but to grow a table of saved references), and no value reaches one that its stop does not save.
 //! - The same module always gets the same stops with the same numbers.
 //! - Any bytes give a module or an [`Error`], never a panic, and take time and memory in
 //!   proportion to their length.

@@ -1,12 +1,14 @@
 //! Cold paths: a frame saves itself and returns.
 //!
-//! The code is straight-line and calls nothing: a call, even on a path never taken, would make
+//! The code calls nothing (but to grow the tables of saved references where there are any): a call, even on a path never taken, would make
 //! the register allocator keep values out of registers on the path that is. Each stop does all of
 //! it by itself, down to the `return`: where cold paths met in a block that they shared, the
 //! values that they brought along, be it only the address of a record, tied far parts of a function
 //! together, and a large one (SQLite's interpreter) ran 8 to 25 % slower, for a tenth less code.
 
-use wasm_encoder::MemArg;
+use std::collections::BTreeSet;
+
+use wasm_encoder::{BlockType, MemArg};
 
 use crate::abi::{control, flag, record, record_bytes, value_bytes};
 use crate::emit::Emitter;
@@ -74,7 +76,8 @@ impl Emitter<'_> {
     }
 
     /// Puts the references among the values into their tables; gives a local with the place of
-    /// the first. Places are shared by the tables, to keep one counter.
+    /// the first. Places are shared by the tables, to keep one counter. A stack of any depth must
+    /// find room, so the tables grow here: the one call on a cold path, only where references live.
     fn save_references(&mut self, values: &[(u32, ValType)]) -> Option<u32> {
         let references: Vec<(u32, ValType)> = values
             .iter()
@@ -87,6 +90,7 @@ impl Emitter<'_> {
         let first = self.locals.take(ValType::I32);
         let counter = self.control(control::REFERENCES);
         self.sink().i32_const(0).i32_load(counter).local_set(first);
+        self.make_room_for_references(first, &references);
         for (place, &(local, ty)) in references.iter().enumerate() {
             let table = self.target.reference_table(ty);
             self.sink()
@@ -103,6 +107,30 @@ impl Emitter<'_> {
             .i32_add()
             .i32_store(counter);
         Some(first)
+    }
+
+    /// Grows the tables of `references` until they have as many places from `first` on; at least
+    /// twofold, so that a deep stack seldom does it.
+    fn make_room_for_references(&mut self, first: u32, references: &[(u32, ValType)]) {
+        let count = references.len() as i32;
+        let types: BTreeSet<ValType> = references.iter().map(|&(_, ty)| ty).collect();
+        for ty in types {
+            let table = self.target.reference_table(ty);
+            self.sink()
+                .local_get(first)
+                .i32_const(count)
+                .i32_add()
+                .table_size(table)
+                .i32_gt_u()
+                .if_(BlockType::Empty)
+                .ref_null(ty.heap())
+                .local_get(first)
+                .i32_const(count)
+                .i32_add()
+                .table_grow(table)
+                .drop()
+                .end();
+        }
     }
 
     /// Pushes the place of the reference that comes after `earlier` values.

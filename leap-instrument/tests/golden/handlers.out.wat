@@ -7,7 +7,7 @@
   (import "env" "f" (func $f (;0;) (type 0)))
   (table (;0;) 0 funcref)
   (memory (;0;) 1)
-  (memory (;1;) 1024 1024)
+  (memory (;1;) 65536 65536)
   (tag $t (;0;) (type 1) (param i32))
   (global (;0;) (mut i32) i32.const 0)
   (export "g" (func 1))
@@ -41,6 +41,19 @@
           i32.const 0
           i32.load 1 offset=16
           local.set 3
+          local.get 3
+          i32.const 1
+          i32.add
+          table.size 0
+          i32.gt_u
+          if ;; label = @4
+            ref.null func
+            local.get 3
+            i32.const 1
+            i32.add
+            table.grow 0
+            drop
+          end
           local.get 3
           i32.const 0
           i32.add

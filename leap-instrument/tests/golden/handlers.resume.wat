@@ -9,7 +9,7 @@
   (import "program" "leap:funcrefs" (table (;0;) 0 funcref))
   (import "host" "resume" (table (;1;) 0 funcref))
   (import "program" "leap:m0" (memory (;0;) 1))
-  (import "program" "leap:control" (memory (;1;) 1024 1024))
+  (import "program" "leap:control" (memory (;1;) 65536 65536))
   (import "program" "leap:e0" (tag (;0;) (type 1) (param i32)))
   (export "c0" (func 2))
   (func (;2;) (type 3) (result i32)
@@ -58,6 +58,19 @@
             i32.const 0
             i32.load 1 offset=16
             local.set 5
+            local.get 5
+            i32.const 1
+            i32.add
+            table.size 0
+            i32.gt_u
+            if ;; label = @5
+              ref.null func
+              local.get 5
+              i32.const 1
+              i32.add
+              table.grow 0
+              drop
+            end
             local.get 5
             i32.const 0
             i32.add

@@ -1,7 +1,7 @@
 (module
   (type (;0;) (func (param i32) (result i32)))
   (type (;1;) (func (param i32)))
-  (memory (;0;) 1024 1024)
+  (memory (;0;) 65536 65536)
   (export "caller" (func $caller))
   (export "recursive" (func $recursive))
   (export "leap:control" (memory 0))

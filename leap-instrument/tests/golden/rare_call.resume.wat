@@ -3,7 +3,7 @@
   (type (;1;) (func))
   (import "program" "leap:f0" (func (;0;) (type 0)))
   (import "host" "resume" (table (;0;) 0 funcref))
-  (import "program" "leap:control" (memory (;0;) 1024 1024))
+  (import "program" "leap:control" (memory (;0;) 65536 65536))
   (export "c0" (func 1))
   (export "c1" (func 2))
   (func (;1;) (type 1)
