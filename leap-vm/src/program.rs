@@ -232,7 +232,7 @@ impl Program {
     /// Those of [`Process::capture`], [`ProgramError::Pages`].
     pub fn capture(&mut self, pages: Pages) -> Result<Capture, ProgramError> {
         let captured = self.process.capture()?;
-        let system = self.process.system_mut().state();
+        let system = self.process.system().state();
         let system = postcard::to_stdvec(&system).expect("plain data in memory can be encoded");
         let mut memories = Vec::with_capacity(captured.memories.len());
         for index in 0..captured.memories.len() {
