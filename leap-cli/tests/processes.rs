@@ -197,7 +197,9 @@ fn input_that_was_not_read_is_left_for_the_restored_program() -> Result<()> {
         .stdin(input.try_clone()?)
         .stdout(Stdio::piped())
         .spawn()?;
-    let lines: String = (0..LINES).map(|number| format!("+ {}\n", number % 10)).collect();
+    let lines: String = (0..LINES)
+        .map(|number| format!("+ {}\n", number % 10))
+        .collect();
     let written = std::thread::spawn(move || writer.write_all(lines.as_bytes()));
     let mut heard = BufReader::new(first.stdout.take().context("it is piped")?).lines();
     let mut before = 0;
