@@ -2,6 +2,7 @@
 
 mod frames;
 mod latency;
+mod thread_clock;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -38,10 +39,13 @@ impl CaptureBench {
             let size = if self.small { Size::Small } else { Size::Full };
             let guest = guests::build(program.name, size)?;
             let latency = latency::measure(&guest, self.samples).context(program.name)?;
-            eprintln!("{}: {:.0} us", program.name, latency.elapsed_us);
+            eprintln!(
+                "{}: {:.0} us, of processor time {:.0} us",
+                program.name, latency.elapsed_us, latency.processor_us
+            );
             report.note(format!("{}: p99", program.name), latency.elapsed_us, "us");
             report.note(
-                format!("{}: p99 of processor time", program.name),
+                format!("{}: p99 of the guest's processor time", program.name),
                 latency.processor_us,
                 "us",
             );
@@ -56,7 +60,7 @@ impl CaptureBench {
         );
         // What is left of it when nobody else wants the processor.
         report.at_most(
-            "request to last frame saved, processor time, worst p99",
+            "request to last frame saved, the guest's processor time, worst p99",
             busiest,
             "us",
             LATENCY_AIM_US,

@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use leap_vm::image::{Compression, write_file};
-use leap_vm::{Capture, CaptureHandle, Outcome, Pages, Program, ProgramEngine};
+use leap_vm::{
+    Capture, CaptureHandle, CopiedPages, Outcome, PageCopier, Pages, Program, ProgramEngine,
+    ProgramError,
+};
 
 use crate::album::Album;
 use crate::control::{Answer, ControlSocket, Request, Written};
@@ -26,9 +29,13 @@ const STOPPED: u8 = 75;
 enum Order {
     /// It is time for a periodic one.
     Periodic,
+    /// Most of the pages for a periodic one are copied; none if that failed.
+    Copied(Option<CopiedPages>),
     /// Somebody asked through the control socket.
     Asked {
         request: Request,
+        /// Most of the pages, unless the program is to stop for all of them.
+        copied: Option<CopiedPages>,
         since: Instant,
         answer: Sender<Answer>,
     },
@@ -40,6 +47,9 @@ pub(crate) struct Runner {
     program: Program,
     module: Vec<u8>,
     album: Option<Album>,
+    /// Whether pages are being copied for a periodic checkpoint.
+    is_copying: bool,
+    sender: Sender<Order>,
     /// Dropped before the control socket, which waits for those who get no answer any more.
     orders: Receiver<Order>,
     _control: ControlSocket,
@@ -50,23 +60,26 @@ pub(crate) struct Runner {
 impl Runner {
     pub(crate) fn new(
         engine: ProgramEngine,
-        program: Program,
+        mut program: Program,
         module: Vec<u8>,
         periodic: &Periodic,
     ) -> Result<Self> {
         let (sender, orders) = mpsc::channel();
         let handle = program.capture_handle();
-        let control = listen(handle.clone(), sender.clone())?;
+        let copier = program.page_copier();
+        let control = listen(handle.clone(), copier, sender.clone())?;
         let directory = periodic.checkpoint_dir.as_ref();
         let album = directory.map(|directory| Album::open(directory, module.clone()));
         let ticker = periodic
             .checkpoint_every
-            .map(|every| tick(every, handle, sender));
+            .map(|every| tick(every, handle, sender.clone()));
         Ok(Self {
             engine,
             program,
             module,
             album: album.transpose()?,
+            is_copying: false,
+            sender,
             orders,
             _control: control,
             _ticker: ticker,
@@ -116,12 +129,15 @@ impl Runner {
         for order in orders {
             match order {
                 Order::Periodic => self.checkpoint_periodically(),
+                Order::Copied(copied) => self.checkpoint_over(copied),
                 Order::Asked {
                     request,
+                    copied,
                     since,
                     answer,
                 } => {
-                    is_to_end |= self.checkpoint_as_asked(request, &answer, since, stopped);
+                    let waits = stopped.saturating_duration_since(since);
+                    is_to_end |= self.checkpoint_as_asked(request, copied, &answer, waits, stopped);
                 }
             }
         }
@@ -136,18 +152,61 @@ impl Runner {
             tracing::info!("the last checkpoint is still being written: none this time");
             return;
         };
-        match self.program.capture(pages) {
-            Ok(capture) => album.add(capture, pages),
-            Err(error) => eprintln!("warning: no checkpoint: {error}"),
+        match pages {
+            Pages::Changes => {
+                let capture = self.program.capture(pages);
+                self.keep(capture, pages);
+            }
+            Pages::Whole => self.copy_beside(),
         }
+    }
+
+    /// Has most pages for a whole checkpoint copied while the program runs on.
+    fn copy_beside(&mut self) {
+        if std::mem::replace(&mut self.is_copying, true) {
+            return;
+        }
+        let copier = self.program.page_copier();
+        let (orders, handle) = (self.sender.clone(), self.program.capture_handle());
+        thread::spawn(move || {
+            // If it cannot be done so, the program stands still for all pages.
+            if orders.send(Order::Copied(copier.copy().ok())).is_ok() {
+                handle.request();
+            }
+        });
+    }
+
+    fn checkpoint_over(&mut self, copied: Option<CopiedPages>) {
+        self.is_copying = false;
+        let capture = self.capture_whole(copied);
+        self.keep(capture, Pages::Whole);
+    }
+
+    fn keep(&mut self, capture: Result<Capture, ProgramError>, pages: Pages) {
+        match (&mut self.album, capture) {
+            (Some(album), Ok(capture)) => album.add(capture, pages),
+            (_, Err(error)) => eprintln!("warning: no checkpoint: {error}"),
+            (None, Ok(_)) => {}
+        }
+    }
+
+    fn capture_whole(&mut self, copied: Option<CopiedPages>) -> Result<Capture, ProgramError> {
+        if let Some(copied) = copied
+            && let Ok(capture) = self.program.capture_over(copied)
+        {
+            return Ok(capture);
+        }
+        // There is no copy, or somebody else has begun another one.
+        self.program.capture(Pages::Whole)
     }
 
     /// Answers whether the program is to end.
     fn checkpoint_as_asked(
         &mut self,
         request: Request,
+        copied: Option<CopiedPages>,
         answer: &Sender<Answer>,
-        since: Instant,
+        stop_time: Duration,
         stopped: Instant,
     ) -> bool {
         let refuse = |error: String| {
@@ -158,7 +217,7 @@ impl Runner {
         if let Some(album) = &mut self.album {
             album.forget_base();
         }
-        let capture = match self.program.capture(Pages::Whole) {
+        let capture = match self.capture_whole(copied) {
             Ok(capture) => capture,
             Err(error) => return refuse(error.to_string()),
         };
@@ -167,7 +226,7 @@ impl Runner {
             request,
             capture,
             module: self.module.clone(),
-            stop_time: stopped - since,
+            stop_time,
             stopped,
             pause: stopped.elapsed(),
         };
@@ -228,13 +287,20 @@ impl Job {
 }
 
 /// Takes requests from the control socket.
-fn listen(handle: CaptureHandle, orders: Sender<Order>) -> Result<ControlSocket> {
+fn listen(
+    handle: CaptureHandle,
+    copier: PageCopier,
+    orders: Sender<Order>,
+) -> Result<ControlSocket> {
     // The standard library's sender is for one thread at a time.
     let orders = std::sync::Mutex::new(orders);
     ControlSocket::listen(move |request| {
         let (answer, answered) = mpsc::channel();
+        // A program that runs on shall not stand still for all of its pages.
+        let copied = (!request.stop).then(|| copier.copy().ok()).flatten();
         let order = Order::Asked {
             request,
+            copied,
             since: Instant::now(),
             answer,
         };

@@ -185,6 +185,50 @@ fn a_stopped_program_loses_nothing() -> Result<()> {
     Ok(())
 }
 
+/// Input that the host had read ahead, and the guest not yet, was lost with the process.
+#[test]
+fn input_that_was_not_read_is_left_for_the_restored_program() -> Result<()> {
+    const LINES: u64 = 20_000;
+    let place = Place::new()?;
+    let (input, mut writer) = std::io::pipe()?;
+    let mut first = place
+        .leap()
+        .args(["run", "talk.wasm"])
+        .stdin(input.try_clone()?)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let lines: String = (0..LINES)
+        .map(|number| format!("+ {}\n", number % 10))
+        .collect();
+    let written = std::thread::spawn(move || writer.write_all(lines.as_bytes()));
+    let mut heard = BufReader::new(first.stdout.take().context("it is piped")?).lines();
+    let mut before = 0;
+    for line in heard.by_ref().take(500) {
+        ensure!(line?.contains(" numbers, sum "));
+        before += 1;
+    }
+    let pid = first.id().to_string();
+    // It goes on saying what it hears meanwhile.
+    let rest = std::thread::spawn(move || heard.count());
+    place.printed(&["checkpoint", &pid, "--stop", "-o", "talk.leap"])?;
+    assert_eq!(first.wait()?.code(), Some(75));
+    before += rest.join().expect("it counts to the end");
+    ensure!((500..LINES as usize).contains(&before), "{before} lines");
+
+    let second = place
+        .leap()
+        .args(["restore", "talk.leap"])
+        .stdin(input)
+        .output()?;
+    written.join().expect("it writes to the end")?;
+    let output = String::from_utf8(second.stdout)?;
+    assert_eq!(before + output.lines().count(), LINES as usize);
+    let sum = LINES / 10 * 45;
+    let last = format!("{LINES} numbers, sum {sum}");
+    assert_eq!(output.lines().last(), Some(last.as_str()));
+    Ok(())
+}
+
 #[test]
 fn a_program_that_spins_is_stopped_too() -> Result<()> {
     let place = Place::new()?;

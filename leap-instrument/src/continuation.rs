@@ -137,7 +137,7 @@ impl Analysis {
         for &ty in &self.reference_tables {
             let name = REFERENCE_TABLES.iter().find(|(of, _)| *of == ty);
             let (_, name) = name.expect("every type of reference has a table's name");
-            imports.import(PROGRAM, name, reference_table(ty));
+            imports.import(PROGRAM, name, reference_table(ty, 0));
         }
         let resume = TableType {
             element_type: wasm_encoder::RefType::FUNCREF,

@@ -25,6 +25,8 @@ pub struct Options {
     /// About how many instructions a loop without calls runs between two polls.
     pub slice_instructions: u32,
     /// Size of the control memory in pages of 64 KiB: room for the records of the deepest stack.
+    /// Pages that no record was written to take no memory, so all that can be addressed is not
+    /// too much; what it suffices for is the host's to see to.
     pub control_pages: u32,
     /// Whether checks count [`control::COUNTDOWN`](crate::abi::control::COUNTDOWN) down and
     /// request a capture at zero. For tests that capture at each stop in turn.
@@ -35,7 +37,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             slice_instructions: 50_000,
-            control_pages: 1024,
+            control_pages: 1 << 16,
             countdown: false,
         }
     }
@@ -85,6 +87,8 @@ pub struct Analysis {
     pub(crate) graph: CaptureGraph,
     pub(crate) options: Options,
     pub(crate) reference_tables: Vec<ValType>,
+    /// Places that the reference tables have from the start.
+    reference_places: u64,
 }
 
 impl Analysis {
@@ -105,6 +109,7 @@ impl Analysis {
             .collect();
         let analysis = Self {
             reference_tables: saved_reference_types(&bodies, &plans),
+            reference_places: references_saved_in_place(&bodies, &plans),
             module,
             graph,
             options: options.clone(),
@@ -181,6 +186,18 @@ fn saved_reference_types(bodies: &[Body], plans: &[Plan]) -> Vec<ValType> {
         }
     }
     found.into_iter().collect()
+}
+
+/// How many references a stop that saves without a call saves at most: on its path no table can grow.
+fn references_saved_in_place(bodies: &[Body], plans: &[Plan]) -> u64 {
+    let counts = bodies.iter().zip(plans).flat_map(|(body, plan)| {
+        let in_place = plan.stops.iter().filter(|stop| plan.saves_in_place(stop));
+        in_place.map(|stop| {
+            let types = stop.value_types(body).into_iter();
+            types.filter(|ty| ty.is_reference()).count() as u64
+        })
+    });
+    counts.max().unwrap_or(0)
 }
 
 /// What the instrumented module has and the original has not.
@@ -297,7 +314,9 @@ impl Analysis {
             add(SectionId::Function, &|sink| ty.encode(sink));
         }
         for &ty in &self.reference_tables {
-            add(SectionId::Table, &|sink| reference_table(ty).encode(sink));
+            add(SectionId::Table, &|sink| {
+                reference_table(ty, self.reference_places).encode(sink);
+            });
         }
         add(SectionId::Memory, &|sink| {
             control_memory(&self.options).encode(sink);
@@ -392,15 +411,15 @@ pub(crate) fn encode_function_type(ty: &crate::types::FuncType, sink: &mut Vec<u
     encoded(&ty.results).as_slice().encode(sink);
 }
 
-/// A table for saved references. The host makes it as large as it needs.
-pub(crate) fn reference_table(ty: ValType) -> wasm_encoder::TableType {
+/// A table for saved references, with so many places at first. Whoever saves one makes it larger.
+pub(crate) fn reference_table(ty: ValType, places: u64) -> wasm_encoder::TableType {
     let wasm_encoder::ValType::Ref(element_type) = ty.encoded() else {
         unreachable!("only references have tables");
     };
     wasm_encoder::TableType {
         element_type,
         table64: false,
-        minimum: 0,
+        minimum: places,
         maximum: None,
         shared: false,
     }

@@ -81,7 +81,8 @@ impl Emitter<'_> {
     }
 
     /// Saves without any call. Where a loop polls, and before a tail call, no other frame has been
-    /// saved yet, so the record is the first, and so are its references in their tables.
+    /// saved yet, so the record is the first, and so are its references in their tables, which have room
+    /// for these from the start.
     fn save_in_place(&mut self, stop: u32, values: &[(u32, ValType)]) {
         let name = long_name(self.plan.function, stop);
         let first_record = |offset| self.target.record(control::AREA + offset);

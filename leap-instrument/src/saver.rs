@@ -264,11 +264,25 @@ impl SaverBody<'_> {
     }
 
     /// Puts a reference into its table and pushes its place there. Places are shared by the
-    /// tables, to keep one counter.
+    /// tables, to keep one counter. A stack of any depth must find room, so the tables grow; at least
+    /// twofold, so that a deep stack seldom does it.
     fn reference(&mut self, param: u32, ty: ValType) {
         let table = self.target.reference_table(ty);
         let counter = self.target.control(control::REFERENCES);
         self.sink
+            .i32_const(0)
+            .i32_load(counter)
+            .table_size(table)
+            .i32_ge_u()
+            .if_(BlockType::Empty)
+            .ref_null(ty.heap())
+            .i32_const(0)
+            .i32_load(counter)
+            .i32_const(1)
+            .i32_add()
+            .table_grow(table)
+            .drop()
+            .end()
             .i32_const(0)
             .i32_load(counter)
             .local_get(param)

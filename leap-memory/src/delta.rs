@@ -88,6 +88,20 @@ pub struct Delta {
 }
 
 impl Delta {
+    /// Nothing but zeros, of that length.
+    pub(crate) fn empty(length_bytes: usize) -> Self {
+        Self {
+            length_bytes,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a page behind all that there are.
+    pub(crate) fn push(&mut self, page: usize, contents: &[u8]) {
+        self.pages.insert(page..page + 1);
+        self.contents.extend_from_slice(contents);
+    }
+
     /// The number of the version it leads to.
     pub fn number(&self) -> u64 {
         self.number

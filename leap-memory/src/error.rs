@@ -35,6 +35,12 @@ pub enum MemoryError {
         /// What shows it.
         why: &'static str,
     },
+    /// Another copy has been begun since, or the memory was given other contents.
+    #[error("copy {number} was given up")]
+    CopyGivenUp {
+        /// The copy's number.
+        number: u64,
+    },
     /// An extent of an image reaches over the end of the file or of the memory, or the extents
     /// are not in order.
     #[error("extent of pages {first_page}..{end_page} at file offset {file_offset}: {why}")]

@@ -4,6 +4,7 @@
 //! place; its base never moves. The kernel tells which pages were written, so
 //! - [`Memory::seal`] gives the pages that changed since the last version, and nothing else;
 //! - [`Memory::open_level`] and [`Memory::abort_level`] undo, at the cost of what changed;
+//! - [`Memory::begin_copy`] and [`Memory::seal_over`] give all of it, and most while it is written;
 //! - [`Memory::map_image`] starts from a file whose pages are read when they are touched.
 //!
 //! The crate knows neither WebAssembly nor storage: it deals in pages of [`PAGE_BYTES`].
@@ -35,6 +36,7 @@
 //! # Ok::<(), leap_memory::MemoryError>(())
 //! ```
 
+mod copying;
 mod delta;
 mod error;
 mod image;
@@ -44,6 +46,7 @@ mod page_set;
 mod reservation;
 mod tracking;
 
+pub use copying::Copying;
 pub use delta::{Delta, Version};
 pub use error::MemoryError;
 pub use image::Extent;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::ptr::NonNull;
 
+use crate::copying::Copying;
 use crate::delta::{Delta, Version, page_range};
 use crate::image::{self, Extent};
 use crate::level::Levels;
@@ -41,6 +42,11 @@ pub struct Memory {
     levels: Option<Levels>,
     /// Pages that may differ from the base of the levels, as far as they were collected.
     above_base: PageSet,
+    /// Pages that may differ from the copy that was begun last, as far as they were collected;
+    /// none if there is no such copy.
+    uncopied: Option<PageSet>,
+    /// The number of that copy.
+    copy: u64,
 }
 
 /// Lengths, places, growth.
@@ -78,13 +84,16 @@ impl Memory {
             occupied: PageSet::default(),
             levels: None,
             above_base: PageSet::default(),
+            uncopied: None,
+            copy: 0,
         })
     }
 
     /// The address of the first byte. It never changes.
     ///
     /// The accessible bytes may be read and written through it whenever no reference from
-    /// [`Memory::bytes`] or [`Memory::bytes_mut`] is alive and no other method runs.
+    /// [`Memory::bytes`] or [`Memory::bytes_mut`] is alive and no other method runs but
+    /// [`Memory::begin_copy`].
     pub fn base(&self) -> NonNull<u8> {
         self.pages.base()
     }
@@ -173,6 +182,29 @@ impl Memory {
         Ok(Version::new(self.version, self.bytes(), occupied))
     }
 
+    /// Begins to copy all pages that may be other than zero, while they are written through
+    /// [`Memory::base`]: see [`Copying`]. A copy that was begun before is given up.
+    pub fn begin_copy(&mut self) -> Result<Copying, MemoryError> {
+        self.collect()?;
+        self.uncopied = Some(PageSet::default());
+        self.copy += 1;
+        let base = self.pages.base().addr().get();
+        let pages = self.occupied.clone();
+        Ok(Copying::new(self.copy, base, self.length_bytes, pages))
+    }
+
+    /// As [`Memory::seal_whole`], but shows only the pages that may have changed since the copy of
+    /// that number was begun.
+    pub fn seal_over(&mut self, number: u64) -> Result<Version<'_>, MemoryError> {
+        self.collect()?;
+        let uncopied = self.uncopied.take_if(|_| self.copy == number);
+        let mut changed = uncopied.ok_or(MemoryError::CopyGivenUp { number })?;
+        changed.split_off(self.length_bytes / PAGE_BYTES);
+        self.version += 1;
+        self.unsealed = PageSet::default();
+        Ok(Version::new(self.version, self.bytes(), changed))
+    }
+
     /// Puts `pages` into the next version whether they change or not: the version that had them
     /// was not kept after all.
     pub fn mark_changed(&mut self, pages: &PageSet) {
@@ -253,6 +285,7 @@ impl Memory {
         self.above_base = PageSet::default();
         self.occupied = PageSet::default();
         self.unsealed = PageSet::default();
+        self.uncopied = None;
         Ok(())
     }
 
@@ -264,8 +297,11 @@ impl Memory {
         self.tracker.detach(taken_back.start);
         self.length_bytes = length_bytes;
         // Should the memory grow again before it is sealed, what was there has become zeros.
-        self.unsealed
-            .union(&self.occupied.split_off(taken_back.start));
+        let gone = self.occupied.split_off(taken_back.start);
+        self.unsealed.union(&gone);
+        if let Some(uncopied) = &mut self.uncopied {
+            uncopied.union(&gone);
+        }
         self.above_base.split_off(taken_back.start);
         self.pages
             .map_nothing(&taken_back)
@@ -281,6 +317,9 @@ impl Memory {
         self.occupied.union(&dirty);
         if self.levels.is_some() {
             self.above_base.union(&dirty);
+        }
+        if let Some(uncopied) = &mut self.uncopied {
+            uncopied.union(&dirty);
         }
         Ok(())
     }
@@ -326,6 +365,9 @@ impl Memory {
         undone.split_off(length_bytes / PAGE_BYTES);
         // They may have been sealed meanwhile, with the contents that are now undone.
         self.unsealed.union(&undone);
+        if let Some(uncopied) = &mut self.uncopied {
+            uncopied.union(&undone);
+        }
         self.show_base(&undone)
     }
 

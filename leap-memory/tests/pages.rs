@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use leap_memory::{Extent, Memory, MemoryError, MemoryOptions, PAGE_BYTES, Tracking};
@@ -322,4 +323,51 @@ fn install_exit_handler() {
     let handler: extern "C" fn(libc::c_int) = exit;
     // SAFETY: the handler does what a handler may.
     unsafe { libc::signal(libc::SIGSEGV, handler as *const () as usize) };
+}
+
+#[test]
+fn a_copy_of_a_memory_in_use_is_whole_with_what_changed_since() -> Result<()> {
+    const PAGES: usize = 512;
+    for tracking in BOTH {
+        let mut memory = memory(tracking, PAGES)?;
+        let base = memory.base().as_ptr().expose_provenance();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| -> Result<()> {
+            let writer = scope.spawn(|| {
+                let mut turn = 0_u64;
+                while !is_over.load(Ordering::Relaxed) {
+                    turn += 1;
+                    let at = base + (turn as usize * 7 % PAGES) * PAGE_BYTES + 8;
+                    // SAFETY: within the memory, which outlives the scope; through its base, beside
+                    // methods that allow that.
+                    unsafe {
+                        std::ptr::with_exposed_provenance_mut::<u64>(at).write_volatile(turn)
+                    };
+                }
+            });
+            let copies: Result<Vec<_>> = (0..50)
+                .map(|_| {
+                    let copying = memory.begin_copy()?;
+                    Ok((copying.number(), copying.read()?))
+                })
+                .collect();
+            is_over.store(true, Ordering::Relaxed);
+            writer.join().expect("it only writes");
+            let mut copies = copies?;
+            let (number, copy) = copies.pop().expect("there are fifty");
+            let (given_up, _) = copies.pop().expect("there are fifty");
+            let refused = memory.seal_over(given_up).map(|version| version.number());
+            assert!(matches!(refused, Err(MemoryError::CopyGivenUp { .. })));
+
+            let changes = memory.seal_over(number)?.to_delta();
+            let mut whole = Vec::new();
+            copy.apply_to(&mut whole);
+            changes.apply_to(&mut whole);
+            assert!(whole == memory.bytes(), "{tracking:?}");
+            // The sealed version is what the next one is relative to.
+            assert_eq!(sealed_pages(&mut memory)?, [0; 0]);
+            Ok(())
+        })?;
+    }
+    Ok(())
 }

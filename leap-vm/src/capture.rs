@@ -5,7 +5,7 @@ use leap_instrument::abi::{Export, REFERENCE_TABLES};
 use wasmtime::{AsContextMut as _, Val};
 
 use crate::error::VmError;
-use crate::process::{Position, Process};
+use crate::process::{Callee, Position, Process};
 use crate::records::{RawRecord, RawValue};
 use crate::references::References;
 use crate::state::{Captured, FrameRecord, HostFrame, MemoryShape, Stage, TableState, Value};
@@ -56,7 +56,12 @@ impl<S: System> Process<S> {
             .iter()
             .map(|record| self.captured_frame(references, record))
             .collect::<Result<_, _>>();
-        let (stage, host) = (stopped.stage, stopped.host.clone());
+        let host = match &stopped.callee {
+            Some(Callee::Host(frame)) => Some(frame.clone()),
+            // The others never outlast a run.
+            _ => None,
+        };
+        let stage = stopped.stage;
         self.position = Position::Stopped(stopped);
         Ok((stage, frames?, host))
     }

@@ -8,11 +8,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use leap_instrument::{Analysis, ModuleHash, Options, Origins, StopMap};
+use leap_instrument::abi::control;
+use leap_instrument::{Analysis, ModuleHash, Options, Origins, Stop, StopMap};
 use parking_lot::Mutex;
 use wasmtime::{Config, MemoryCreator, OptLevel};
 
 use crate::error::{VmError, message};
+
+/// No frame of compiled code takes less of the stack, on any machine: it has at least the caller's
+/// frame pointer and the address to return to.
+const FRAME_BYTES_AT_LEAST: usize = 16;
 
 /// What turns Wasm into something that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -32,9 +37,11 @@ pub struct EngineOptions {
     /// The back end.
     pub back_end: BackEnd,
     /// Stack of a guest in bytes. The thread that runs a process needs as much, and some more.
+    /// A module with extremely large frames gets less: see [`Module::stack_bytes`].
     pub stack_bytes: usize,
-    /// References that a stack of a guest can hold across a capture.
-    pub saved_references: u32,
+    /// How many frames of a captured stack are rebuilt at once, the innermost ones: the others
+    /// stay records until those have returned. At least 1.
+    pub frames_at_once: usize,
     /// How modules are instrumented.
     pub instrument: Options,
     /// Where memories come from, if not from the engine itself.
@@ -46,7 +53,7 @@ impl Default for EngineOptions {
         Self {
             back_end: BackEnd::default(),
             stack_bytes: 1 << 20,
-            saved_references: 1 << 16,
+            frames_at_once: 128,
             instrument: Options::default(),
             memories: None,
         }
@@ -93,6 +100,14 @@ impl EngineOptions {
         }
         Ok(config)
     }
+
+    fn engine(&self) -> Result<wasmtime::Engine, VmError> {
+        let config = self.config();
+        let engine = config.and_then(|config| wasmtime::Engine::new(&config));
+        engine.map_err(|error| VmError::Engine {
+            message: message(&error),
+        })
+    }
 }
 
 /// Compiles modules and keeps them while they are in use. Clones share everything.
@@ -111,6 +126,7 @@ pub struct Module(Arc<Compiled>);
 
 struct Compiled {
     engine: Engine,
+    stack_bytes: usize,
     analysis: Analysis,
     module: wasmtime::Module,
     stop_map: StopMap,
@@ -135,13 +151,8 @@ impl Engine {
     ///
     /// [`VmError::Engine`] if the machine or the engine does not support them.
     pub fn new(options: EngineOptions) -> Result<Self, VmError> {
-        let config = options.config();
-        let engine = config.and_then(|config| wasmtime::Engine::new(&config));
-        let engine = engine.map_err(|error| VmError::Engine {
-            message: message(&error),
-        })?;
         Ok(Self(Arc::new(Shared {
-            engine,
+            engine: options.engine()?,
             options,
             modules: Mutex::default(),
         })))
@@ -151,10 +162,6 @@ impl Engine {
     #[must_use]
     pub fn options(&self) -> &EngineOptions {
         &self.0.options
-    }
-
-    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.0.engine
     }
 
     /// Instruments and compiles a module, or finds it if it is in use already.
@@ -168,10 +175,13 @@ impl Engine {
             return Ok(Module(module));
         }
         let (analysis, instrumented) = Analysis::new(module, &self.0.options.instrument)?;
+        let stack_bytes = self.stack_bytes_for(&instrumented.stop_map);
+        let engine = self.engine_with_stack(stack_bytes)?;
         let compiled = Arc::new(Compiled {
             engine: self.clone(),
+            stack_bytes,
             analysis,
-            module: self.compile_engine_module(&instrumented.module)?,
+            module: compile(&engine, &instrumented.module)?,
             stop_map: instrumented.stop_map,
             origins: instrumented.origins,
             continuations: Mutex::default(),
@@ -182,11 +192,39 @@ impl Engine {
         Ok(Module(compiled))
     }
 
-    fn compile_engine_module(&self, module: &[u8]) -> Result<wasmtime::Module, VmError> {
-        wasmtime::Module::new(&self.0.engine, module).map_err(|error| VmError::Compile {
-            message: message(&error),
-        })
+    /// The largest stack, up to the one in the settings, of which the control memory can hold
+    /// every frame's record, whatever the frames are.
+    fn stack_bytes_for(&self, stops: &StopMap) -> usize {
+        let options = &self.0.options;
+        let room = (u64::from(options.instrument.control_pages) << 16) - u64::from(control::AREA);
+        let functions = stops.functions.iter();
+        let stops = functions.flat_map(|function| &function.stops);
+        let largest = stops.map(Stop::record_bytes).max().unwrap_or(1);
+        // One frame may stand beyond the limit: a leaf's, which is not checked.
+        let frames = (room / u64::from(largest)).saturating_sub(1).max(1);
+        let provable = usize::try_from(frames).unwrap_or(usize::MAX);
+        options
+            .stack_bytes
+            .min(provable.saturating_mul(FRAME_BYTES_AT_LEAST))
     }
+
+    /// The engine whose guests have a stack of that size.
+    fn engine_with_stack(&self, stack_bytes: usize) -> Result<wasmtime::Engine, VmError> {
+        if stack_bytes == self.0.options.stack_bytes {
+            return Ok(self.0.engine.clone());
+        }
+        let options = EngineOptions {
+            stack_bytes,
+            ..self.0.options.clone()
+        };
+        options.engine()
+    }
+}
+
+fn compile(engine: &wasmtime::Engine, module: &[u8]) -> Result<wasmtime::Module, VmError> {
+    wasmtime::Module::new(engine, module).map_err(|error| VmError::Compile {
+        message: message(&error),
+    })
 }
 
 impl Module {
@@ -214,6 +252,19 @@ impl Module {
         &self.0.engine
     }
 
+    /// Stack that a guest of this module has, in bytes: that of the engine, or less where its
+    /// control memory could not hold the records of the deepest stack. That takes a frame record of
+    /// more than 8 KiB with a stack of 8 MiB.
+    #[must_use]
+    pub fn stack_bytes(&self) -> usize {
+        self.0.stack_bytes
+    }
+
+    /// More frames than fit on any stack of a guest of this module.
+    pub(crate) fn frames_at_most(&self) -> usize {
+        self.0.stack_bytes / FRAME_BYTES_AT_LEAST + 1
+    }
+
     pub(crate) fn compiled(&self) -> &wasmtime::Module {
         &self.0.module
     }
@@ -236,7 +287,7 @@ impl Module {
         missing.dedup();
         if !missing.is_empty() {
             let bytes = self.0.analysis.continuations(&missing)?;
-            let module = self.0.engine.compile_engine_module(&bytes)?;
+            let module = compile(self.0.module.engine(), &bytes)?;
             for (place, stop) in missing.into_iter().enumerate() {
                 let module = module.clone();
                 known.insert(stop, Continuation { module, place });

@@ -67,7 +67,8 @@ pub use engine::{BackEnd, Engine, EngineOptions, Module};
 pub use error::VmError;
 pub use process::{Outcome, Process};
 pub use program::{
-    Capture, Directories, Pages, Program, ProgramEngine, ProgramError, Surroundings,
+    Capture, CopiedPages, Directories, PageCopier, Pages, Program, ProgramEngine, ProgramError,
+    Surroundings,
 };
 pub use state::{
     Captured, Entry, Exception, FrameRecord, HostFrame, MemoryShape, Reference, Stage, StopKind,

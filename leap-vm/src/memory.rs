@@ -116,6 +116,27 @@ impl Drop for Linear {
     }
 }
 
+/// Gives the whole pages of `bytes`, which the engine's private memory holds and nobody reads any
+/// more, back to the system.
+pub(crate) fn give_back(bytes: &mut [u8]) {
+    let start = bytes.as_mut_ptr();
+    let before = start.align_offset(PAGE_BYTES);
+    let whole = bytes.len().saturating_sub(before) / PAGE_BYTES * PAGE_BYTES;
+    if whole == 0 {
+        return;
+    }
+    // SAFETY: these pages lie within `bytes`, to which no other reference is alive. Whether they
+    // read as before or as zeros afterwards, they are bytes. (`a_deep_stack_gives_its_pages_back`.)
+    // If the system refuses, they are kept, which is no harm.
+    let _ = unsafe {
+        rustix::mm::madvise(
+            start.wrapping_add(before).cast(),
+            whole,
+            rustix::mm::Advice::LinuxDontNeed,
+        )
+    };
+}
+
 /// An error and its causes in one line: the engine takes no other.
 fn with_sources(error: &dyn std::error::Error) -> String {
     match error.source() {

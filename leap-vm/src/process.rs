@@ -6,23 +6,36 @@
 //! but its native stack: memories, tables and globals stay where they are, and the next run
 //! rebuilds the stack in the same instance. To go on elsewhere, see [`Process::capture`] and
 //! [`Process::rebuild`].
+//!
+//! Invariants:
+//! - A capture never fails for the depth of the stack. The control memory holds the records of
+//!   every stack that the engine lets a guest have ([`Module::stack_bytes`]), and the tables of
+//!   saved references grow.
+//! - Nor does going on, under any back end, whatever its frames take: the innermost frames are
+//!   rebuilt, a few at once (`resume`), and the others wait as records until those have returned.
 
 #![allow(unsafe_code, reason = "hands the address of the capture flag out")]
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
-use leap_instrument::abi::{CONTROL_MEMORY, Export, REFERENCE_TABLES, control};
-use wasmtime::{AsContextMut as _, Extern, Func, Instance, Linker, Memory, Ref, Store, Table, Val};
+use leap_instrument::abi::{CONTROL_MEMORY, Export, control};
+use wasmtime::{
+    ExnRef, Extern, Func, Instance, Linker, Memory, Ref, Rooted, Store, Table, ThrownException, Val,
+};
 
 use crate::control::CaptureHandle;
 use crate::engine::{Module, StopName};
 use crate::error::{VmError, message};
+use crate::memory::give_back;
 use crate::records::{self, RawRecord};
 use crate::references::{References, Referents};
 use crate::state::{Entry, HostFrame, Stage, Value};
 use crate::system::{Exit, Host, System};
 use crate::trap::Trap;
+
+/// Bytes of records that a process keeps room for in memory between two captures.
+const RECORD_BYTES_KEPT: usize = 1 << 20;
 
 /// A running program, or one that could run on.
 pub struct Process<S: System> {
@@ -36,6 +49,8 @@ pub struct Process<S: System> {
     pub(crate) resume: Table,
     /// The continuations that this process has instantiated.
     pub(crate) continuations: BTreeMap<StopName, Func>,
+    /// Functions that go on with a [`Callee`] for a frame at that stop.
+    pub(crate) callees: BTreeMap<StopName, Func>,
 }
 
 /// Where a process stands between two runs.
@@ -53,7 +68,34 @@ pub(crate) struct Stopped {
     pub(crate) stage: Stage,
     /// Outermost first; references are places of the reference tables.
     pub(crate) records: Vec<RawRecord>,
-    pub(crate) host: Option<HostFrame>,
+    /// How many references there are: they have the first places, those of the outermost record
+    /// before all others.
+    pub(crate) references: u32,
+    /// None if the innermost frame goes on by itself.
+    pub(crate) callee: Option<Callee>,
+}
+
+impl Stopped {
+    /// No frame at all, before the call of that stage.
+    fn before(stage: Stage) -> Self {
+        Self {
+            stage,
+            records: Vec::new(),
+            references: 0,
+            callee: None,
+        }
+    }
+}
+
+/// What the innermost frame of a stack waits for.
+#[derive(Clone, Debug)]
+pub(crate) enum Callee {
+    /// A host function that was interrupted.
+    Host(HostFrame),
+    /// Nothing any more: the frames that were rebuilt before it have returned this.
+    Returned(Vec<Val>),
+    /// The same, but they have thrown this.
+    Threw(Rooted<ExnRef>),
 }
 
 /// How a run ended.
@@ -86,7 +128,7 @@ impl<S: System> Process<S> {
         let failed = |error: wasmtime::Error| VmError::Instantiate {
             message: message(&error),
         };
-        let engine = module.engine().wasmtime();
+        let engine = module.compiled().engine();
         let mut linker = Linker::new(engine);
         S::link(&mut linker).map_err(failed)?;
         let mut store = Store::new(engine, Host::new(system));
@@ -112,22 +154,11 @@ impl<S: System> Process<S> {
             position: Position::Before(stage),
             resume,
             continuations: BTreeMap::new(),
+            callees: BTreeMap::new(),
         };
-        process.make_room_for_references().map_err(failed)?;
-        records::ready(process.control.data_mut(&mut process.store));
+        records::ready(process.control.data_mut(&mut process.store), 0);
         process.attach_flag();
         Ok(process)
-    }
-
-    fn make_room_for_references(&mut self) -> wasmtime::Result<()> {
-        let places = u64::from(self.module.engine().options().saved_references);
-        for (_, name) in REFERENCE_TABLES {
-            if let Some(table) = self.instance.get_table(&mut self.store, name) {
-                let null = Ref::null(table.ty(&self.store).element().heap_type());
-                table.grow(&mut self.store, places, null)?;
-            }
-        }
-        Ok(())
     }
 
     fn attach_flag(&self) {
@@ -233,14 +264,17 @@ impl<S: System> Process<S> {
     pub fn run(&mut self) -> Result<Outcome, VmError> {
         loop {
             let position = std::mem::replace(&mut self.position, Position::Ended);
-            let (stage, result) = match position {
+            let (waiting, result) = match position {
                 Position::Ended => {
                     return Err(VmError::State { state: "has ended" });
                 }
-                Position::Before(stage) => (stage, self.call(stage)?),
-                Position::Stopped(stopped) => (stopped.stage, self.resume(&stopped)?),
+                Position::Before(stage) => (Stopped::before(stage), self.call(stage)?),
+                Position::Stopped(mut stopped) => {
+                    let result = self.resume(&mut stopped)?;
+                    (stopped, result)
+                }
             };
-            if let Some(outcome) = self.after_call(stage, result)? {
+            if let Some(outcome) = self.after_call(waiting, result)? {
                 return Ok(outcome);
             }
         }
@@ -295,33 +329,30 @@ impl<S: System> Process<S> {
         Ok((function, arguments))
     }
 
-    /// What a call's return means; `None` if the next call of the process's life is due.
+    /// What a call's return means, with the frames that wait for it still being records; `None`
+    /// if they are to go on, or the next call of the process's life is due.
     fn after_call(
         &mut self,
-        stage: Stage,
+        waiting: Stopped,
         result: wasmtime::Result<Vec<Val>>,
     ) -> Result<Option<Outcome>, VmError> {
         let host = self.store.data_mut().interrupted.take();
         let has_unwound = self.store.data().capture.take_unwound();
         let results = match result {
             Ok(results) => results,
-            Err(error) => {
-                return Ok(Some(match error.downcast_ref::<Exit>() {
-                    Some(Exit(code)) => Outcome::Exited(*code),
-                    None => Outcome::Trapped(Trap::new(&error, &self.module)),
-                }));
-            }
+            Err(error) => return Ok(self.after_error(waiting, &error)),
         };
         if has_unwound {
-            let control = self.control.data(&self.store);
-            self.position = Position::Stopped(Stopped {
-                stage,
-                records: records::read(control, self.module.stop_map(), host.is_some())?,
-                host,
-            });
-            return Ok(Some(Outcome::Stopped));
+            return self.after_unwinding(waiting, host).map(Some);
         }
-        if stage == Stage::Start {
+        if !waiting.records.is_empty() {
+            self.position = Position::Stopped(Stopped {
+                callee: Some(Callee::Returned(results)),
+                ..waiting
+            });
+            return Ok(None);
+        }
+        if waiting.stage == Stage::Start {
             self.position = Position::Before(Stage::Entry);
             return Ok(None);
         }
@@ -333,21 +364,51 @@ impl<S: System> Process<S> {
         Ok(Some(Outcome::Returned(results)))
     }
 
-    /// Goes on from a captured stack.
-    fn resume(&mut self, stopped: &Stopped) -> Result<wasmtime::Result<Vec<Val>>, VmError> {
-        self.load_continuations(stopped)?;
-        let module = self.module.clone();
-        let stops = module.stop_map();
-        let layouts = stopped
-            .records
-            .iter()
-            .filter_map(|record| Some((record, stops.stop(record.function, record.stop)?)));
-        records::write(self.control.data_mut(&mut self.store), layouts)?;
-        let outermost = self.resume.get(self.store.as_context_mut(), 0);
-        let Some(Ref::Func(Some(outermost))) = outermost else {
-            unreachable!("a stopped process has a frame");
-        };
-        Ok(self.call_function(outermost, &[]))
+    fn after_error(&mut self, waiting: Stopped, error: &wasmtime::Error) -> Option<Outcome> {
+        if let Some(Exit(code)) = error.downcast_ref::<Exit>() {
+            return Some(Outcome::Exited(*code));
+        }
+        if error.is::<ThrownException>() && !waiting.records.is_empty() {
+            let thrown = self.store.take_pending_exception();
+            self.position = Position::Stopped(Stopped {
+                callee: thrown.map(Callee::Threw),
+                ..waiting
+            });
+            return None;
+        }
+        let trap = Trap::new(error, &self.module);
+        Some(Outcome::Trapped(trap.below(&waiting.records, &self.module)))
+    }
+
+    /// A deep stack leaves much behind in the control memory.
+    fn give_records_back(&mut self) {
+        let control = self.control.data_mut(&mut self.store);
+        let end = records::word(control, control::SAVE) as usize;
+        if let Some(read) = control.get_mut(RECORD_BYTES_KEPT..end) {
+            give_back(read);
+        }
+    }
+
+    fn after_unwinding(
+        &mut self,
+        mut waiting: Stopped,
+        host: Option<HostFrame>,
+    ) -> Result<Outcome, VmError> {
+        let stops = self.module.stop_map();
+        let control = self.control.data(&self.store);
+        let mut unwound = records::read(control, stops, host.is_some())?;
+        self.give_records_back();
+        waiting.references = self.compact_references(waiting.references, &mut unwound)?;
+        waiting.records.append(&mut unwound);
+        waiting.callee = host.map(Callee::Host);
+        // Frames that are records take no stack, but a recursion without end shall have one.
+        if waiting.records.len() > self.module.frames_at_most() {
+            let exhausted = wasmtime::Trap::StackOverflow.to_string();
+            let trap = Trap::without_frames(exhausted);
+            return Ok(Outcome::Trapped(trap.below(&waiting.records, &self.module)));
+        }
+        self.position = Position::Stopped(waiting);
+        Ok(Outcome::Stopped)
     }
 }
 

@@ -142,8 +142,49 @@ pub enum Pages {
 pub struct Capture {
     captured: Captured,
     system: Vec<u8>,
-    memories: Vec<Delta>,
+    memories: Vec<CapturedPages>,
     stops: StopsDigest,
+}
+
+/// The pages of one memory in a capture.
+struct CapturedPages {
+    /// Taken while the program ran, if any were.
+    copy: Option<Delta>,
+    /// Taken when it had stopped, over those.
+    pages: Delta,
+}
+
+/// Copies the pages of a program, from any thread, while the program runs: so that it need not stand
+/// still for all of them. Clones copy those of the same program.
+#[derive(Clone)]
+pub struct PageCopier {
+    memories: Vec<SharedMemory>,
+}
+
+/// Pages that were copied while their program ran: of no use by themselves, for they are of
+/// different moments. See [`Program::capture_over`].
+pub struct CopiedPages {
+    /// Of each memory, the number of the copy, and the copy.
+    memories: Vec<(u64, Delta)>,
+}
+
+impl PageCopier {
+    /// Copies all pages. A copy that was begun before is given up.
+    ///
+    /// # Errors
+    ///
+    /// The system does not let us.
+    pub fn copy(&self) -> Result<CopiedPages, ProgramError> {
+        let copy = |memory: &SharedMemory| {
+            // Not locked while it is read, or the program could not grow it.
+            let copying = memory.lock().begin_copy()?;
+            Ok((copying.number(), copying.read()?))
+        };
+        let memories = self.memories.iter().map(copy);
+        Ok(CopiedPages {
+            memories: memories.collect::<Result<_, MemoryError>>()?,
+        })
+    }
 }
 
 impl Program {
@@ -200,8 +241,7 @@ impl Program {
             memories: engine.memories.clone(),
             stops: Some(stops),
         };
-        for index in 0..image.captured().memories.len() {
-            let memory = program.pages_of(index);
+        for (index, memory) in program.page_copier().memories.iter().enumerate() {
             let mut memory = memory.lock();
             chain.map_into(index, &mut memory, surroundings.verify)?;
             // What was copied is the image's, and no change.
@@ -231,18 +271,47 @@ impl Program {
     ///
     /// Those of [`Process::capture`], [`ProgramError::Pages`].
     pub fn capture(&mut self, pages: Pages) -> Result<Capture, ProgramError> {
-        let captured = self.process.capture()?;
-        let system = self.process.system_mut().state();
-        let system = postcard::to_stdvec(&system).expect("plain data in memory can be encoded");
-        let mut memories = Vec::with_capacity(captured.memories.len());
-        for index in 0..captured.memories.len() {
-            let memory = self.pages_of(index);
+        let mut memories = Vec::new();
+        for memory in self.page_copier().memories {
             let mut memory = memory.lock();
-            memories.push(match pages {
+            let pages = match pages {
                 Pages::Whole => memory.seal_whole()?.to_delta(),
                 Pages::Changes => memory.seal()?.to_delta(),
-            });
+            };
+            memories.push(CapturedPages { copy: None, pages });
         }
+        self.capture_with(memories)
+    }
+
+    /// As [`Program::capture`] of all pages, but takes only those that have changed since they
+    /// were copied: the program stands still for no more.
+    ///
+    /// # Errors
+    ///
+    /// As there; also if the pages were copied again since.
+    pub fn capture_over(&mut self, copied: CopiedPages) -> Result<Capture, ProgramError> {
+        let mut memories = Vec::new();
+        for (memory, (number, copy)) in self.page_copier().memories.iter().zip(copied.memories) {
+            let pages = memory.lock().seal_over(number)?.to_delta();
+            let copy = Some(copy);
+            memories.push(CapturedPages { copy, pages });
+        }
+        self.capture_with(memories)
+    }
+
+    /// Copies the pages of the program while it runs.
+    pub fn page_copier(&mut self) -> PageCopier {
+        let mut memories = Vec::new();
+        while let Some(memory) = self.pages_of(memories.len()) {
+            memories.push(memory);
+        }
+        PageCopier { memories }
+    }
+
+    fn capture_with(&mut self, memories: Vec<CapturedPages>) -> Result<Capture, ProgramError> {
+        let captured = self.process.capture()?;
+        let system = self.process.system().state();
+        let system = postcard::to_stdvec(&system).expect("plain data in memory can be encoded");
         let module = self.process.module();
         let stops = *self
             .stops
@@ -257,10 +326,12 @@ impl Program {
 
     /// Has the next capture of changes hold what this one does: it was not kept after all.
     pub fn take_back(&mut self, capture: &Capture) {
-        for (index, delta) in capture.memories.iter().enumerate() {
-            let pages = delta.pages().map(|(page, _)| page);
-            let pages: PageSet = pages.chain(delta.zeroed().iter()).collect();
-            self.pages_of(index).lock().mark_changed(&pages);
+        for (memory, taken) in self.page_copier().memories.iter().zip(&capture.memories) {
+            for delta in taken.copy.iter().chain([&taken.pages]) {
+                let pages = delta.pages().map(|(page, _)| page);
+                let pages: PageSet = pages.chain(delta.zeroed().iter()).collect();
+                memory.lock().mark_changed(&pages);
+            }
         }
     }
 
@@ -269,12 +340,10 @@ impl Program {
         &mut self.process
     }
 
-    fn pages_of(&mut self, index: usize) -> SharedMemory {
-        let bytes = self.process.memory(index as u32);
-        let base = bytes.expect("the process has as many memories").as_ptr();
-        self.memories
-            .at(base)
-            .expect("all memories of the engine are Leap's")
+    fn pages_of(&mut self, index: usize) -> Option<SharedMemory> {
+        let base = self.process.memory(index as u32)?.as_ptr();
+        let memory = self.memories.at(base);
+        Some(memory.expect("all memories of the engine are Leap's"))
     }
 }
 
@@ -286,8 +355,15 @@ impl Capture {
 
     /// Bytes of the pages that it holds.
     pub fn page_bytes(&self) -> usize {
-        let pages = self.memories.iter().map(|delta| delta.pages().count());
+        let pages = self.memories().map(|memory| memory.pages.len());
         pages.sum::<usize>() * leap_memory::PAGE_BYTES
+    }
+
+    fn memories(&self) -> impl Iterator<Item = MemoryPages<'_>> {
+        self.memories.iter().map(|memory| match &memory.copy {
+            Some(copy) => MemoryPages::layered(copy, &memory.pages),
+            None => MemoryPages::from(&memory.pages),
+        })
     }
 
     /// What goes into an image: with the module's bytes if they are given, relative to `base` if
@@ -298,7 +374,7 @@ impl Capture {
             stops: self.stops,
             system: &self.system,
             module,
-            memories: self.memories.iter().map(MemoryPages::from).collect(),
+            memories: self.memories().collect(),
             base,
         }
     }

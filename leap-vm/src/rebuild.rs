@@ -9,7 +9,7 @@ use wasmtime::{AsContextMut as _, Ref, Val};
 
 use crate::engine::Module;
 use crate::error::{VmError, message};
-use crate::process::{Position, Process, Stopped};
+use crate::process::{Callee, Position, Process, Stopped};
 use crate::records::{self, RawRecord, RawValue};
 use crate::references::{Referents, misfit};
 use crate::state::{Captured, FrameRecord, Reference, Stage, Value};
@@ -44,11 +44,12 @@ impl<S: System> Process<S> {
         process.rebuild_globals(captured, &referents)?;
         process.rebuild_tables(captured, &referents)?;
         process.drop_segments(captured)?;
-        let records = process.rebuild_records(stops, captured, &referents)?;
+        let (records, references) = process.rebuild_records(stops, captured, &referents)?;
         process.position = Position::Stopped(Stopped {
             stage: captured.stage,
             records,
-            host: captured.host.clone(),
+            references,
+            callee: captured.host.clone().map(Callee::Host),
         });
         Ok(process)
     }
@@ -168,12 +169,13 @@ impl<S: System> Process<S> {
         stops: &StopMap,
         captured: &Captured,
         referents: &Referents,
-    ) -> Result<Vec<RawRecord>, VmError> {
+    ) -> Result<(Vec<RawRecord>, u32), VmError> {
         let mut places = Places::default();
         let frames = captured.frames.iter();
-        frames
+        let records = frames
             .map(|frame| self.rebuild_record(stops, frame, referents, &mut places))
-            .collect()
+            .collect::<Result<_, _>>()?;
+        Ok((records, places.next as u32))
     }
 
     fn rebuild_record(
@@ -228,9 +230,11 @@ impl<S: System> Process<S> {
         let element = referents.reference(reference, element_type.element())?;
         let place = places.next;
         places.next += 1;
+        let missing = (place + 1).saturating_sub(table.size(&self.store));
         table
-            .set(&mut self.store, place, element)
-            .map_err(|_| misfit("more references than their table holds"))?;
+            .grow(&mut self.store, missing, element.clone())
+            .and_then(|_| table.set(&mut self.store, place, element))
+            .map_err(|_| misfit("more references than a table can hold"))?;
         Ok(place)
     }
 }

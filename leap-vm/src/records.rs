@@ -15,6 +15,18 @@ pub(crate) struct RawRecord {
     pub(crate) values: Vec<RawValue>,
 }
 
+impl RawRecord {
+    /// Its values that are references.
+    pub(crate) fn references(&self) -> impl Iterator<Item = &RawValue> {
+        self.values.iter().filter(|value| value.ty.is_reference())
+    }
+
+    pub(crate) fn references_mut(&mut self) -> impl Iterator<Item = &mut RawValue> {
+        let values = self.values.iter_mut();
+        values.filter(|value| value.ty.is_reference())
+    }
+}
+
 /// The bits of a value, low ones first.
 #[derive(Clone, Copy)]
 pub(crate) struct RawValue {
@@ -82,10 +94,12 @@ fn read_value(memory: &[u8], address: u32, ty: ValType) -> u128 {
     u128::from_le_bytes(bits)
 }
 
-/// Writes records, outermost first, for continuations to read.
+/// Writes records, outermost first, for continuations to read. Frames that save themselves put
+/// their references behind the first `references` places.
 pub(crate) fn write<'r>(
     memory: &mut [u8],
     records: impl Iterator<Item = (&'r RawRecord, &'r Stop)>,
+    references: u32,
 ) -> Result<(), VmError> {
     let mut at = control::AREA;
     for (record, layout) in records {
@@ -107,16 +121,25 @@ pub(crate) fn write<'r>(
         }
         at = end;
     }
-    ready(memory);
+    ready(memory, references);
     Ok(())
 }
 
-/// Sets all words but the flag and the countdown to their values at the start.
-pub(crate) fn ready(memory: &mut [u8]) {
+/// Whether continuations have read every one of `records` that were written last.
+pub(crate) fn are_all_read<'r>(memory: &[u8], records: impl Iterator<Item = &'r Stop>) -> bool {
+    let end = records.fold(control::AREA, |at, layout| {
+        at.saturating_add(layout.record_bytes())
+    });
+    word(memory, control::RESTORE) == end
+}
+
+/// Sets all words but the flag and the countdown to their values at the start. The first
+/// `references` places of the reference tables are taken.
+pub(crate) fn ready(memory: &mut [u8], references: u32) {
     set_word(memory, control::SAVE, control::AREA);
     set_word(memory, control::RESTORE, control::AREA);
     set_word(memory, control::RESUMED, 0);
-    set_word(memory, control::REFERENCES, 0);
+    set_word(memory, control::REFERENCES, references);
 }
 
 /// Checks that frames can be a stack of the module: the outermost returns what is called for,

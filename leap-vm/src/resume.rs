@@ -1,31 +1,144 @@
-//! Filling the resume table: a continuation for each frame, a host function for a host frame.
+//! Going on from a captured stack.
+//!
+//! The innermost frames are rebuilt, by a continuation for each in the resume table; the callee that
+//! the innermost waits for is a function of the host there. All other frames stay records. When
+//! the rebuilt ones have returned (or thrown), what they returned is the callee that the next
+//! innermost frames wait for, and these are rebuilt in turn. So a stack that was as deep as one back
+//! end allows goes on under another whose frames are larger, and in continuations, which may be
+//! larger as well; and a deep stack runs again before all of it is rebuilt.
 
 use std::collections::BTreeMap;
 
-use leap_instrument::abi::{HOST, PROGRAM};
-use leap_instrument::continuation_name;
-use wasmtime::{AsContextMut as _, Caller, Extern, Func, FuncType, Instance, Ref, Val};
+use leap_instrument::abi::{HOST, PROGRAM, REFERENCE_TABLES};
+use leap_instrument::{ValType, continuation_name};
+use wasmtime::{
+    AsContextMut as _, Caller, Extern, Func, FuncType, Instance, Ref, RootScope, Table, Val,
+};
 
 use crate::engine::StopName;
 use crate::error::{VmError, message};
-use crate::process::{Process, Stopped};
+use crate::process::{Callee, Process, Stopped};
+use crate::records::{self, RawRecord};
 use crate::references::engine_type;
-use crate::state::HostFrame;
 use crate::system::{Host, System};
 
 impl<S: System> Process<S> {
-    /// Makes element `i` of the resume table resume record `i`.
-    pub(crate) fn load_continuations(&mut self, stopped: &Stopped) -> Result<(), VmError> {
-        let names = || {
-            let records = stopped.records.iter();
-            records.map(|record| (record.function, record.stop))
+    /// Rebuilds the innermost frames and runs them to their end. The others are left in `stopped`.
+    pub(crate) fn resume(
+        &mut self,
+        stopped: &mut Stopped,
+    ) -> Result<wasmtime::Result<Vec<Val>>, VmError> {
+        let mut at_once = self.module.engine().options().frames_at_once.max(1);
+        loop {
+            let waiting = stopped.records.len().saturating_sub(at_once);
+            let inner = &stopped.records[waiting..];
+            let rebuilt: usize = inner.iter().map(|record| record.references().count()).sum();
+            let kept = stopped.references - rebuilt as u32;
+            let result = self.resume_frames(kept, inner, stopped.callee.as_ref())?;
+            if inner.len() > 1 && self.has_no_stack_for(inner, &result) {
+                // Nothing of the guest's own code has run.
+                at_once = inner.len() / 2;
+                continue;
+            }
+            stopped.records.truncate(waiting);
+            stopped.references = kept;
+            return Ok(result);
+        }
+    }
+
+    /// Rebuilds `inner`, of which the references are those behind the first `kept` ones.
+    fn resume_frames(
+        &mut self,
+        kept: u32,
+        inner: &[RawRecord],
+        callee: Option<&Callee>,
+    ) -> Result<wasmtime::Result<Vec<Val>>, VmError> {
+        self.load_continuations(inner, callee)?;
+        let module = self.module.clone();
+        let stops = module.stop_map();
+        let layouts = inner
+            .iter()
+            .filter_map(|record| Some((record, stops.stop(record.function, record.stop)?)));
+        records::write(self.control.data_mut(&mut self.store), layouts, kept)?;
+        let outermost = self.resume.get(self.store.as_context_mut(), 0);
+        let Some(Ref::Func(Some(outermost))) = outermost else {
+            unreachable!("a stopped process has a frame");
         };
+        Ok(self.call_function(outermost, &[]))
+    }
+
+    /// Whether the stack was exhausted before the frames were all there again.
+    fn has_no_stack_for(&self, frames: &[RawRecord], result: &wasmtime::Result<Vec<Val>>) -> bool {
+        let Err(error) = result else {
+            return false;
+        };
+        if error.downcast_ref() != Some(&wasmtime::Trap::StackOverflow) {
+            return false;
+        }
+        let stops = self.module.stop_map();
+        let layouts = frames
+            .iter()
+            .filter_map(|record| stops.stop(record.function, record.stop));
+        !records::are_all_read(self.control.data(&self.store), layouts)
+    }
+
+    /// Gives the references of `records`, which have just been saved, the places behind the first
+    /// `kept` ones, those of the outermost frame first. Answers how many are taken then.
+    pub(crate) fn compact_references(
+        &mut self,
+        kept: u32,
+        records: &mut [RawRecord],
+    ) -> Result<u32, VmError> {
+        if records
+            .iter()
+            .all(|record| record.references().next().is_none())
+        {
+            return Ok(kept);
+        }
+        let mut tables = BTreeMap::<ValType, Table>::new();
+        for (ty, name) in REFERENCE_TABLES {
+            let table = self.instance.get_table(&mut self.store, name);
+            tables.extend(table.map(|table| (ty, table)));
+        }
+        let lost = || VmError::Uncapturable {
+            what: "a reference outside of its table",
+        };
+        let mut scope = RootScope::new(&mut self.store);
+        let mut elements = Vec::new();
+        for value in records.iter().flat_map(RawRecord::references) {
+            let table = *tables.get(&value.ty).ok_or_else(lost)?;
+            let element = table.get(&mut scope, value.bits as u64);
+            elements.push((table, element.ok_or_else(lost)?));
+        }
+        let values = records.iter_mut().flat_map(RawRecord::references_mut);
+        let mut taken = kept;
+        for (value, (table, element)) in values.zip(elements) {
+            let place = u64::from(taken);
+            let missing = (place + 1).saturating_sub(table.size(&scope));
+            table
+                .grow(&mut scope, missing, element.clone())
+                .and_then(|_| table.set(&mut scope, place, element))
+                .map_err(|_| lost())?;
+            value.bits = place.into();
+            taken += 1;
+        }
+        Ok(taken)
+    }
+
+    /// Makes element `i` of the resume table resume record `i`.
+    fn load_continuations(
+        &mut self,
+        records: &[RawRecord],
+        callee: Option<&Callee>,
+    ) -> Result<(), VmError> {
+        let names = || records.iter().map(|record| (record.function, record.stop));
         self.instantiate_continuations(names())?;
         let mut functions: Vec<Func> = names()
             .filter_map(|name| self.continuations.get(&name).copied())
             .collect();
-        if let (Some(host), Some(innermost)) = (&stopped.host, names().next_back()) {
-            functions.push(self.host_continuation(host, innermost));
+        if let (Some(callee), Some(innermost)) = (callee, names().next_back()) {
+            functions.push(self.callee_function(innermost));
+            self.store.data_mut().callee = Some(callee.clone());
         }
         let failed = |error: wasmtime::Error| VmError::Instantiate {
             message: message(&error),
@@ -94,8 +207,12 @@ impl<S: System> Process<S> {
         })
     }
 
-    /// A function that goes on with an interrupted host function, in the place of a continuation.
-    fn host_continuation(&mut self, frame: &HostFrame, caller: StopName) -> Func {
+    /// A function that goes on with the callee of a frame at that stop, in the place of a
+    /// continuation. The engine keeps functions as long as the process, so there is one for each.
+    fn callee_function(&mut self, caller: StopName) -> Func {
+        if let Some(known) = self.callees.get(&caller) {
+            return *known;
+        }
         let (function, stop) = caller;
         let results = self
             .module
@@ -104,11 +221,24 @@ impl<S: System> Process<S> {
             .map(|stop| stop.results.clone())
             .unwrap_or_default();
         let results = results.into_iter().map(engine_type);
-        let ty = FuncType::new(self.module.engine().wasmtime(), [], results);
-        let frame = frame.clone();
-        let resume = move |caller: Caller<'_, Host<S>>, _: &[Val], results: &mut [Val]| {
-            S::resume(caller, frame.clone(), results)
-        };
-        Func::new(&mut self.store, ty, resume)
+        let ty = FuncType::new(self.module.compiled().engine(), [], results);
+        let function = Func::new(&mut self.store, ty, |caller, _, results| {
+            go_on(caller, results)
+        });
+        self.callees.insert(caller, function);
+        function
+    }
+}
+
+/// Goes on with what the innermost frame waits for.
+fn go_on<S: System>(mut caller: Caller<'_, Host<S>>, results: &mut [Val]) -> wasmtime::Result<()> {
+    match caller.data_mut().callee.take() {
+        Some(Callee::Host(frame)) => S::resume(caller, frame, results),
+        Some(Callee::Returned(values)) if values.len() == results.len() => {
+            results.copy_from_slice(&values);
+            Ok(())
+        }
+        Some(Callee::Threw(exception)) => caller.as_context_mut().throw(exception),
+        Some(Callee::Returned(_)) | None => Err(wasmtime::Error::msg("a frame waits for nothing")),
     }
 }

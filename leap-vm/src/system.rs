@@ -5,6 +5,7 @@ use std::fmt;
 use wasmtime::{Caller, Linker, Memory, Val};
 
 use crate::control::CaptureHandle;
+use crate::process::Callee;
 use crate::state::HostFrame;
 
 /// A system interface: the functions that modules import, and their state.
@@ -53,6 +54,8 @@ pub struct Host<S> {
     pub system: S,
     pub(crate) capture: CaptureHandle,
     pub(crate) interrupted: Option<HostFrame>,
+    /// What the innermost frame finds when it is rebuilt.
+    pub(crate) callee: Option<Callee>,
     pub(crate) memory: Option<Memory>,
 }
 
@@ -62,6 +65,7 @@ impl<S> Host<S> {
             system,
             capture: CaptureHandle::default(),
             interrupted: None,
+            callee: None,
             memory: None,
         }
     }

@@ -5,6 +5,10 @@ use std::fmt;
 use wasmtime::WasmBacktrace;
 
 use crate::engine::Module;
+use crate::records::RawRecord;
+
+/// A trace holds no more frames than this, as the engine's own.
+const FRAMES_AT_MOST: usize = 20;
 
 /// The end of a guest that did what Wasm forbids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +45,34 @@ impl Trap {
     }
 }
 
+impl Trap {
+    pub(crate) fn without_frames(message: String) -> Self {
+        Self {
+            message,
+            frames: Vec::new(),
+        }
+    }
+
+    /// The same with the frames, outermost first, that waited as records for those that ran.
+    pub(crate) fn below(mut self, waiting: &[RawRecord], module: &Module) -> Self {
+        let more = FRAMES_AT_MOST.saturating_sub(self.frames.len());
+        let frames = waiting.iter().rev().take(more);
+        self.frames
+            .extend(frames.map(|record| TrapFrame::of_record(record, module)));
+        self
+    }
+}
+
 impl TrapFrame {
+    fn of_record(record: &RawRecord, module: &Module) -> Self {
+        let stop = module.stop_map().stop(record.function, record.stop);
+        Self {
+            function: Some(record.function),
+            name: None,
+            offset: stop.map(|stop| stop.offset),
+        }
+    }
+
     fn new(frame: &wasmtime::FrameInfo, module: &Module) -> Self {
         let is_original = wasmtime::Module::same(frame.module(), module.compiled());
         let offset = frame.module_offset().and_then(|at| u32::try_from(at).ok());

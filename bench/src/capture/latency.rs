@@ -8,14 +8,15 @@ use guests::Guest;
 use leap_memory::Tracking;
 use leap_vm::wasi::{Collected, Outside, Stream, WasiOptions, WasiState};
 use leap_vm::{CaptureHandle, EngineOptions, Module, Outcome, Program, ProgramEngine};
-use rustix::time::{ClockId, clock_gettime};
+
+use super::thread_clock::ThreadClock;
 
 /// What 99 of 100 captures of a guest stay below.
 pub(super) struct Latency {
     /// By the clock on the wall.
     pub(super) elapsed_us: f64,
-    /// Processor time of this benchmark meanwhile: what the guest took to notice and to unwind,
-    /// without what others on the machine took.
+    /// Processor time of the guest's thread meanwhile: what it took to notice and to unwind, without
+    /// what others on the machine took.
     pub(super) processor_us: f64,
 }
 
@@ -27,12 +28,11 @@ struct Moment {
 }
 
 impl Moment {
-    fn now() -> Self {
-        let now = clock_gettime(ClockId::ProcessCPUTime);
-        Self {
+    fn now(guest: ThreadClock) -> anyhow::Result<Self> {
+        Ok(Self {
+            processor: guest.now()?,
             elapsed: Instant::now(),
-            processor: Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32),
-        }
+        })
     }
 }
 
@@ -48,12 +48,14 @@ pub(super) fn measure(guest: &Guest, samples: usize) -> anyhow::Result<Latency> 
     let module = engine.compile(&guest.wasm)?;
     let (orders, received) = channel();
     let (requested, moments) = channel();
+    let clock = ThreadClock::of_this_thread()?;
     let measured = std::thread::scope(|scope| {
-        scope.spawn(move || request(&received, &requested));
+        scope.spawn(move || request(&received, clock, &requested));
         let captures = Captures {
             engine: &engine,
             module: &module,
             guest,
+            clock,
             orders,
             moments,
         };
@@ -67,13 +69,17 @@ pub(super) fn measure(guest: &Guest, samples: usize) -> anyhow::Result<Latency> 
 }
 
 /// The thread that requests: for each order, after its time, at the moment that it answers.
-fn request(orders: &Receiver<Order>, requested: &Sender<Moment>) {
+fn request(
+    orders: &Receiver<Order>,
+    guest: ThreadClock,
+    requested: &Sender<anyhow::Result<Moment>>,
+) {
     while let Ok(order) = orders.recv() {
         // The next order only comes after the answer to this one: this waits, and no more.
         if let Err(RecvTimeoutError::Disconnected) = orders.recv_timeout(order.after) {
             return;
         }
-        let moment = Moment::now();
+        let moment = Moment::now(guest);
         order.handle.request();
         if requested.send(moment).is_err() {
             return;
@@ -85,8 +91,10 @@ struct Captures<'a> {
     engine: &'a ProgramEngine,
     module: &'a Module,
     guest: &'a Guest,
+    /// Of this thread, which runs the guest.
+    clock: ThreadClock,
     orders: Sender<Order>,
-    moments: Receiver<Moment>,
+    moments: Receiver<anyhow::Result<Moment>>,
 }
 
 impl Captures<'_> {
@@ -127,8 +135,8 @@ impl Captures<'_> {
         let handle = program.capture_handle();
         self.orders.send(Order { handle, after })?;
         let outcome = program.run()?;
-        let stopped = Moment::now();
-        let requested = self.moments.recv().context("the requests have ended")?;
+        let stopped = Moment::now(self.clock)?;
+        let requested = self.moments.recv().context("the requests have ended")??;
         match outcome {
             Outcome::Stopped => Ok(Some((
                 stopped.elapsed.saturating_duration_since(requested.elapsed),

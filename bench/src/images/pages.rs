@@ -32,6 +32,7 @@ pub(super) fn measure(directory: &Path, rounds: usize, report: &mut Report) -> a
         whole.page_bytes()
     );
     deltas(&mut program, &marks, rounds, report)?;
+    full_captures(&mut program, rounds, report)?;
     full_images(&mut program, rounds, report)?;
     files(&whole, directory, report)
 }
@@ -108,6 +109,33 @@ fn deltas(
     Ok(())
 }
 
+/// For how long the program stands still for all of its pages, when they were copied before and one
+/// in a hundred has changed since.
+fn full_captures(program: &mut Program, rounds: usize, report: &mut Report) -> anyhow::Result<()> {
+    let (mut copies, mut captures) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let begun = Instant::now();
+        let copied = program.page_copier().copy()?;
+        copies.push(begun.elapsed());
+        stop(program)?;
+        let stopped = Instant::now();
+        let capture = program.capture_over(copied)?;
+        captures.push(stopped.elapsed());
+        ensure!(capture.page_bytes() >= MEMORY_BYTES, "pages are missing");
+    }
+    report.note(
+        "copy of 64 MiB while the program runs",
+        median_ms(copies),
+        "ms",
+    );
+    report.note(
+        "full capture of 64 MiB over that copy",
+        median_ms(captures),
+        "ms",
+    );
+    Ok(())
+}
+
 /// Captures whole and writes to memory, uncompressed.
 fn full_images(program: &mut Program, rounds: usize, report: &mut Report) -> anyhow::Result<()> {
     let (mut captures, mut writes, mut both) = (Vec::new(), Vec::new(), Vec::new());
@@ -125,7 +153,11 @@ fn full_images(program: &mut Program, rounds: usize, report: &mut Report) -> any
     }
     let mib = (MEMORY_BYTES >> 20) as f64;
     let gib_per_s = |ms: f64| mib / 1024.0 / (ms / 1e3);
-    report.note("full capture of 64 MiB", median_ms(captures), "ms");
+    report.note(
+        "full capture of 64 MiB without a copy",
+        median_ms(captures),
+        "ms",
+    );
     let (writes, both) = (median_ms(writes), median_ms(both));
     report.at_least(
         "full image write before compression",

@@ -8,7 +8,7 @@
   (import "env" "f" (func $f (;0;) (type 0)))
   (table (;0;) 0 funcref)
   (memory (;0;) 1)
-  (memory (;1;) 1024 1024)
+  (memory (;1;) 65536 65536)
   (tag $t (;0;) (type 1) (param i32))
   (global (;0;) (mut i32) i32.const 0)
   (export "g" (func 1))
@@ -101,6 +101,19 @@
     local.get 1
     i32.store 1 offset=16 align=1
     local.get 3
+    i32.const 0
+    i32.load 1 offset=16
+    table.size 0
+    i32.ge_u
+    if ;; label = @1
+      ref.null func
+      i32.const 0
+      i32.load 1 offset=16
+      i32.const 1
+      i32.add
+      table.grow 0
+      drop
+    end
     i32.const 0
     i32.load 1 offset=16
     local.get 2

@@ -11,7 +11,7 @@
   (import "program" "leap:funcrefs" (table (;0;) 0 funcref))
   (import "host" "resume" (table (;1;) 0 funcref))
   (import "program" "leap:m0" (memory (;0;) 1))
-  (import "program" "leap:control" (memory (;1;) 1024 1024))
+  (import "program" "leap:control" (memory (;1;) 65536 65536))
   (import "program" "leap:e0" (tag (;0;) (type 1) (param i32)))
   (export "c0" (func 3))
   (func (;3;) (type 3) (result i32)

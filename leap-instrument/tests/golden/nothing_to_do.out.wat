@@ -2,7 +2,7 @@
   (type (;0;) (func (param i32) (result i32)))
   (type (;1;) (func (param i32 i32) (result i32 i32)))
   (type (;2;) (func (param i32 i32)))
-  (memory (;0;) 1024 1024)
+  (memory (;0;) 65536 65536)
   (export "caller" (func $caller))
   (export "recursive" (func $recursive))
   (export "leap:control" (memory 0))

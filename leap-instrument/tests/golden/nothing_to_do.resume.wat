@@ -6,7 +6,7 @@
   (type (;4;) (func (param i32 i32)))
   (import "program" "leap:fetch:I32:I32" (func (;0;) (type 4)))
   (import "host" "resume" (table (;0;) 0 funcref))
-  (import "program" "leap:control" (memory (;0;) 1024 1024))
+  (import "program" "leap:control" (memory (;0;) 65536 65536))
   (export "c0" (func 1))
   (func (;1;) (type 2) (result i32)
     (local i32 i32 i32 i32 i32)

@@ -2,7 +2,7 @@
   (type (;0;) (func (param i32)))
   (type (;1;) (func (param i32 i32)))
   (import "env" "f" (func $f (;0;) (type 0)))
-  (memory (;0;) 1024 1024)
+  (memory (;0;) 65536 65536)
   (export "g" (func 1))
   (export "leap:control" (memory 0))
   (export "leap:f0" (func $f))

@@ -5,7 +5,7 @@
   (import "program" "leap:f0" (func (;0;) (type 0)))
   (import "program" "leap:fetch:I32:I32" (func (;1;) (type 2)))
   (import "host" "resume" (table (;0;) 0 funcref))
-  (import "program" "leap:control" (memory (;0;) 1024 1024))
+  (import "program" "leap:control" (memory (;0;) 65536 65536))
   (export "c0" (func 2))
   (export "c1" (func 3))
   (func (;2;) (type 1)

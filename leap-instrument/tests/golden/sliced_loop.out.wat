@@ -1,7 +1,7 @@
 (module
   (type (;0;) (func (param i32 i32) (result i32)))
   (memory (;0;) 1)
-  (memory (;1;) 1024 1024)
+  (memory (;1;) 65536 65536)
   (export "sum" (func 0))
   (export "leap:control" (memory 1))
   (export "leap:m0" (memory 0))

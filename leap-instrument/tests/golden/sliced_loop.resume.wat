@@ -3,7 +3,7 @@
   (type (;1;) (func (result i32)))
   (import "host" "resume" (table (;0;) 0 funcref))
   (import "program" "leap:m0" (memory (;0;) 1))
-  (import "program" "leap:control" (memory (;1;) 1024 1024))
+  (import "program" "leap:control" (memory (;1;) 65536 65536))
   (export "c0" (func 0))
   (func (;0;) (type 1) (result i32)
     (local i32 i32 i32 i32 i32)

@@ -1,7 +1,7 @@
 (module
   (type (;0;) (func (result i32)))
   (type (;1;) (func (param i32) (result i32)))
-  (memory (;0;) 1024 1024)
+  (memory (;0;) 65536 65536)
   (export "again" (func $again))
   (export "leap:control" (memory 0))
   (export "leap:f0" (func $leaf))

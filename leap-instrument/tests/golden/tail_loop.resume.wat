@@ -3,7 +3,7 @@
   (type (;1;) (func (param i32) (result i32)))
   (import "program" "leap:f1" (func (;0;) (type 1)))
   (import "host" "resume" (table (;0;) 0 funcref))
-  (import "program" "leap:control" (memory (;0;) 1024 1024))
+  (import "program" "leap:control" (memory (;0;) 65536 65536))
   (export "c0" (func 1))
   (func (;1;) (type 0) (result i32)
     (local i32 i32)

@@ -4,7 +4,7 @@
   (type (;2;) (func (param i32)))
   (type (;3;) (func (param i32 i32)))
   (import "env" "host" (func $host (;0;) (type 0)))
-  (memory (;0;) 1024 1024)
+  (memory (;0;) 65536 65536)
   (tag $t (;0;) (type 1))
   (export "by_end" (func 2))
   (export "by_branch" (func 3))

@@ -7,7 +7,7 @@
   (import "program" "leap:fetch:I32:I32" (func (;0;) (type 4)))
   (import "program" "leap:f1" (func (;1;) (type 0)))
   (import "host" "resume" (table (;0;) 0 funcref))
-  (import "program" "leap:control" (memory (;0;) 1024 1024))
+  (import "program" "leap:control" (memory (;0;) 65536 65536))
   (import "program" "leap:e0" (tag (;0;) (type 1)))
   (export "c0" (func 2))
   (export "c1" (func 3))

@@ -1,7 +1,9 @@
 //! Which pages were written: two ways to have the kernel tell.
 //!
 //! Both answer the same question, `collect`: the pages of a range that were written since they
-//! were last collected (or since they were mapped), once.
+//! were last collected (or since they were mapped), once. They may be written meanwhile: what is
+//! written before `collect` returns is in its answer or in the next one, and what is written later
+//! in the next one.
 
 mod protect;
 mod userfault;

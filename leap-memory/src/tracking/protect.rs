@@ -88,23 +88,21 @@ impl Protect {
     ) -> Result<(), MemoryError> {
         let mut found = PageSet::default();
         for word in pages.start / 64..pages.end.div_ceil(64) {
-            let bits = self.entry.word(word).load(Ordering::Acquire);
+            let wanted = (0..64).filter(|bit| pages.contains(&(word * 64 + bit)));
+            let wanted = wanted.fold(0, |bits, bit| bits | 1 << bit);
+            // Cleared before the pages are protected: whoever writes between the two writes before
+            // this is over, and whoever writes later is noted again.
+            let bits = self.entry.word(word).fetch_and(!wanted, Ordering::AcqRel) & wanted;
             (0..64)
                 .filter(|bit| bits >> bit & 1 == 1)
                 .map(|bit| word * 64 + bit)
-                .filter(|page| pages.contains(page))
                 .for_each(|page| found.insert(page..page + 1));
         }
         for run in found.runs() {
-            memory
-                .protect(&run, Access::Read)
-                .map_err(MemoryError::system("protect pages for tracking"))?;
-            for page in run {
-                let clear = !(1 << (page % 64));
-                self.entry
-                    .word(page / 64)
-                    .fetch_and(clear, Ordering::Relaxed);
-            }
+            memory.protect(&run, Access::Read).map_err(|error| {
+                found.runs().for_each(|run| self.entry.note(&run));
+                MemoryError::system("protect pages for tracking")(error)
+            })?;
         }
         dirty.union(&found);
         Ok(())
@@ -186,16 +184,25 @@ impl Entry {
 
     fn make_writable(&self, pages: Run) -> bool {
         // Noted first: another thread may collect as soon as the page is writable.
-        for page in pages.clone() {
-            self.word(page / 64)
-                .fetch_or(1 << (page % 64), Ordering::AcqRel);
-        }
+        self.note(&pages);
         let start = self.base.load(Ordering::Acquire) + pages.start * PAGE_BYTES;
         let len = pages.len() * PAGE_BYTES;
         let writable = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: the pages are those of a living memory that is tracked here, all of which its
         // owner may write. (The guard test: the pages behind are not among them.)
-        unsafe { libc::mprotect(ptr::with_exposed_provenance_mut(start), len, writable) == 0 }
+        let is_writable =
+            unsafe { libc::mprotect(ptr::with_exposed_provenance_mut(start), len, writable) == 0 };
+        // And again: another thread may have collected, and protected, between the two.
+        self.note(&pages);
+        is_writable
+    }
+
+    /// Counts `pages` as written.
+    fn note(&self, pages: &Run) {
+        for page in pages.clone() {
+            self.word(page / 64)
+                .fetch_or(1 << (page % 64), Ordering::AcqRel);
+        }
     }
 }
 

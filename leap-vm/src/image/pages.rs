@@ -12,7 +12,7 @@
 //! The pages of a run have consecutive contents. Pages that no run names are zeros in a full image
 //! and as they were in a delta.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::ops::Range;
 
@@ -46,6 +46,25 @@ impl<'a> From<&'a Delta> for MemoryPages<'a> {
                 .map(|(page, bytes)| (page as u64, bytes))
                 .collect(),
             zeroed: runs(delta.zeroed().runs()),
+        }
+    }
+}
+
+impl<'a> MemoryPages<'a> {
+    /// All pages of a memory: those of `copy`, under those of `changes`, which came later.
+    pub(crate) fn layered(copy: &'a Delta, changes: &'a Delta) -> Self {
+        let length_bytes = changes.length_bytes() as u64;
+        let number = |(page, bytes): (usize, &'a [u8])| (page as u64, bytes);
+        let mut pages: BTreeMap<u64, &'a [u8]> = copy.pages().map(number).collect();
+        pages.retain(|page, _| {
+            let is_zeroed = changes.zeroed().contains(*page as usize);
+            !is_zeroed && page * (PAGE_BYTES as u64) < length_bytes
+        });
+        pages.extend(changes.pages().map(number));
+        Self {
+            length_bytes,
+            pages: pages.into_iter().collect(),
+            zeroed: Vec::new(),
         }
     }
 }

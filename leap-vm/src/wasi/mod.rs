@@ -12,7 +12,9 @@
 //! Invariants:
 //! - No call panics or traps, whatever the guest passes: what is not supported or not allowed is
 //!   an error number.
-//! - A call that ends in a wait has changed nothing but what the outside gave ahead of time.
+//! - A call that ends in a wait has changed nothing.
+//! - Input is taken from the outside when the guest asks for it, and what it has not read then is
+//!   part of the state: a capture neither loses nor takes any.
 //! - A guest reaches no file of the host that is not below a directory that it was given.
 //!
 //! ```
@@ -185,10 +187,9 @@ impl Wasi {
         Ok(())
     }
 
-    /// The state as it is now. Input that has arrived is part of it.
-    pub fn state(&mut self) -> WasiState {
-        // Bounded, for an input that never ends.
-        while self.state.input.len() < (1 << 20) && self.take_input(1 << 16) {}
+    /// The state as it is now. Input that the guest has not asked for is no part of it: it is still
+    /// where it comes from.
+    pub fn state(&self) -> WasiState {
         WasiState {
             monotonic_ns: self.monotonic_ns(),
             tree: self.files.tree().clone(),

@@ -1,13 +1,15 @@
 //! What a process meets outside of itself: its standard streams, the time, and chance.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::sync::mpsc::{self, Sender};
 use std::task::Waker;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::{Errno, retry_on_intr};
 
 /// A stream that a process writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -28,8 +30,9 @@ pub trait Sink: Send {
 
 /// Gives a process its standard input.
 pub trait Source: Send {
-    /// What has arrived since, without waiting for it; at most `up_to` bytes. If nothing has,
-    /// `waker` is called when something does.
+    /// What has arrived since, without waiting for it; at most `up_to` bytes, which is more than 0.
+    /// If nothing has, `waker` is called when something does. What is given here is the process's,
+    /// and part of its captures; what is not is left alone.
     fn read(&mut self, up_to: usize, waker: &Waker) -> Arrived;
 }
 
@@ -149,59 +152,72 @@ impl Source for GivenInput {
     }
 }
 
-/// The standard input of this operating system's process. Nothing is read from it before the
-/// guest asks; from then on a thread reads, for a read that waits cannot be interrupted.
+/// The standard input of this operating system's process. No more is read from it than the guest
+/// asks for: what it has not asked for is still there for whoever goes on with it.
 #[derive(Debug, Default)]
 pub struct StandardInput {
-    ahead: Option<ReadAhead>,
-    /// What was received and not asked for yet.
-    rest: Vec<u8>,
-}
-
-/// What the reading thread and the process share.
-#[derive(Debug)]
-struct ReadAhead {
-    chunks: Receiver<Vec<u8>>,
-    waker: Arc<Mutex<Waker>>,
+    watch: Option<Watch>,
 }
 
 impl Source for StandardInput {
     fn read(&mut self, up_to: usize, waker: &Waker) -> Arrived {
-        let ahead = self.ahead.get_or_insert_with(ReadAhead::start);
-        if self.rest.is_empty() {
-            // Left before looking: whatever arrives after the look finds it.
-            ahead.waker.lock().clone_from(waker);
-            match ahead.chunks.try_recv() {
-                Ok(chunk) => self.rest = chunk,
-                Err(TryRecvError::Empty) => return Arrived::Nothing,
-                Err(TryRecvError::Disconnected) => return Arrived::End,
+        let mut bytes = vec![0; up_to];
+        match read_now(&mut bytes) {
+            Ok(0) => Arrived::End,
+            Ok(read) => {
+                bytes.truncate(read);
+                Arrived::Bytes(bytes)
             }
+            Err(Errno::AGAIN) => {
+                let watch = self.watch.get_or_insert_with(Watch::start);
+                watch.wake_when_readable(waker);
+                Arrived::Nothing
+            }
+            // An input that cannot be read has ended.
+            Err(_) => Arrived::End,
         }
-        let rest = self.rest.split_off(up_to.min(self.rest.len()));
-        Arrived::Bytes(std::mem::replace(&mut self.rest, rest))
     }
 }
 
-impl ReadAhead {
-    /// Reads standard input on a thread, one chunk ahead. The thread lives until the input ends or
-    /// this operating system's process does.
+/// Reads what standard input has; [`Errno::AGAIN`] if one would wait for it.
+fn read_now(bytes: &mut [u8]) -> Result<usize, Errno> {
+    let now = Timespec::default();
+    match is_readable(Some(&now))? {
+        true => retry_on_intr(|| rustix::io::read(io::stdin(), &mut *bytes)),
+        false => Err(Errno::AGAIN),
+    }
+}
+
+/// Whether a read of standard input ends at once, with bytes, its end or an error; waits so long
+/// for that.
+fn is_readable(patience: Option<&Timespec>) -> Result<bool, Errno> {
+    let input = io::stdin();
+    let mut polled = [PollFd::new(&input, PollFlags::IN)];
+    Ok(retry_on_intr(|| rustix::event::poll(&mut polled, patience))? > 0)
+}
+
+/// A thread that watches standard input, for a wait that the guest is in must end for a capture.
+/// It only looks, and so may go on looking when the guest has gone.
+#[derive(Debug)]
+struct Watch(Sender<Waker>);
+
+impl Watch {
+    /// The thread lives until this is dropped, and then until there is something to be read.
     fn start() -> Self {
-        let (sender, chunks) = mpsc::sync_channel(1);
-        let waker = Arc::new(Mutex::new(Waker::noop().clone()));
-        let shared = Arc::clone(&waker);
+        let (sender, wakers) = mpsc::channel::<Waker>();
         thread::spawn(move || {
-            let mut buffer = vec![0; 64 << 10];
-            // An input that cannot be read has ended.
-            while let Ok(read @ 1..) = io::stdin().lock().read(&mut buffer) {
-                if sender.send(buffer[..read].to_vec()).is_err() {
-                    return;
-                }
-                shared.lock().wake_by_ref();
+            while let Ok(waker) = wakers.recv() {
+                // If one cannot even look, the read that follows tells why.
+                let _ = is_readable(None);
+                waker.wake();
             }
-            drop(sender);
-            shared.lock().wake_by_ref();
         });
-        Self { chunks, waker }
+        Self(sender)
+    }
+
+    fn wake_when_readable(&self, waker: &Waker) {
+        // The thread ends only with the sender.
+        let _ = self.0.send(waker.clone());
     }
 }
 

@@ -18,16 +18,21 @@ pub(crate) struct Engines(Vec<Engine>);
 
 impl Engines {
     pub(crate) fn new() -> Result<Self> {
-        let back_ends = [BackEnd::Optimised, BackEnd::Interpreter, BackEnd::Quick];
-        let engines = back_ends.into_iter().map(|back_end| {
+        // Rebuilt frame by frame, in pairs, and all at once.
+        let back_ends = [
+            (BackEnd::Optimised, 1),
+            (BackEnd::Interpreter, 2),
+            (BackEnd::Quick, 128),
+        ];
+        let engines = back_ends.into_iter().map(|(back_end, frames_at_once)| {
             let options = EngineOptions {
                 back_end,
+                frames_at_once,
                 instrument: Options {
                     slice_instructions: 1,
                     countdown: true,
                     control_pages: 256,
                 },
-                saved_references: 4096,
                 ..EngineOptions::default()
             };
             Ok(Engine::new(options)?)

@@ -3,7 +3,7 @@
 mod guests;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 use std::time::Instant;
@@ -71,15 +71,15 @@ impl Clock for DisturbedClock {
 #[derive(Clone)]
 struct Lines {
     rest: Arc<Mutex<Vec<&'static str>>>,
-    is_there: bool,
+    /// Shared, or it would be looked for again and again wherever the guest goes.
+    is_there: Arc<AtomicBool>,
     disturber: Disturber,
 }
 
 impl Source for Lines {
     fn read(&mut self, _: usize, waker: &Waker) -> Arrived {
         self.disturber.event();
-        self.is_there = !self.is_there;
-        if self.is_there {
+        if !self.is_there.fetch_xor(true, Ordering::Relaxed) {
             waker.wake_by_ref();
             return Arrived::Nothing;
         }
@@ -143,7 +143,7 @@ impl Stage {
         };
         let lines = Lines {
             rest: Arc::new(Mutex::new(vec!["three\n", "two\n", "one\n"])),
-            is_there: false,
+            is_there: Arc::default(),
             disturber: disturber.clone(),
         };
         // A handle is of one process: each gets a disturber of its own.
