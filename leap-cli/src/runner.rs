@@ -4,6 +4,7 @@
 //! program stop; it does so at its next bus stop, the orders are seen to, and it runs on. Files are
 //! written beside it, on other threads.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -28,9 +29,9 @@ const STOPPED: u8 = 75;
 /// A checkpoint that somebody wants.
 enum Order {
     /// It is time for a periodic one.
-    Periodic,
+    Periodic(SeenTo),
     /// Most of the pages for a periodic one are copied; none if that failed.
-    Copied(Option<CopiedPages>),
+    Copied(Option<CopiedPages>, SeenTo),
     /// Somebody asked through the control socket.
     Asked {
         request: Request,
@@ -41,14 +42,16 @@ enum Order {
     },
 }
 
+/// Dropped when an order was seen to: only then is it time to wait for the next one. A program that
+/// is stopped more often than it can be captured would get nowhere.
+type SeenTo = Sender<Infallible>;
+
 /// A program and all who may want a checkpoint of it.
 pub(crate) struct Runner {
     engine: ProgramEngine,
     program: Program,
     module: Vec<u8>,
     album: Option<Album>,
-    /// Whether pages are being copied for a periodic checkpoint.
-    is_copying: bool,
     sender: Sender<Order>,
     /// Dropped before the control socket, which waits for those who get no answer any more.
     orders: Receiver<Order>,
@@ -78,7 +81,6 @@ impl Runner {
             program,
             module,
             album: album.transpose()?,
-            is_copying: false,
             sender,
             orders,
             _control: control,
@@ -128,8 +130,11 @@ impl Runner {
         let mut is_to_end = false;
         for order in orders {
             match order {
-                Order::Periodic => self.checkpoint_periodically(),
-                Order::Copied(copied) => self.checkpoint_over(copied),
+                Order::Periodic(seen_to) => self.checkpoint_periodically(seen_to),
+                Order::Copied(copied, _seen_to) => {
+                    let capture = self.capture_whole(copied);
+                    self.keep(capture, Pages::Whole);
+                }
                 Order::Asked {
                     request,
                     copied,
@@ -144,7 +149,7 @@ impl Runner {
         is_to_end
     }
 
-    fn checkpoint_periodically(&mut self) {
+    fn checkpoint_periodically(&mut self, seen_to: SeenTo) {
         let Some(album) = &mut self.album else {
             return;
         };
@@ -157,29 +162,23 @@ impl Runner {
                 let capture = self.program.capture(pages);
                 self.keep(capture, pages);
             }
-            Pages::Whole => self.copy_beside(),
+            Pages::Whole => self.copy_beside(seen_to),
         }
     }
 
     /// Has most pages for a whole checkpoint copied while the program runs on.
-    fn copy_beside(&mut self) {
-        if std::mem::replace(&mut self.is_copying, true) {
-            return;
-        }
+    fn copy_beside(&mut self, seen_to: SeenTo) {
         let copier = self.program.page_copier();
         let (orders, handle) = (self.sender.clone(), self.program.capture_handle());
         thread::spawn(move || {
             // If it cannot be done so, the program stands still for all pages.
-            if orders.send(Order::Copied(copier.copy().ok())).is_ok() {
+            if orders
+                .send(Order::Copied(copier.copy().ok(), seen_to))
+                .is_ok()
+            {
                 handle.request();
             }
         });
-    }
-
-    fn checkpoint_over(&mut self, copied: Option<CopiedPages>) {
-        self.is_copying = false;
-        let capture = self.capture_whole(copied);
-        self.keep(capture, Pages::Whole);
     }
 
     fn keep(&mut self, capture: Result<Capture, ProgramError>, pages: Pages) {
@@ -321,10 +320,13 @@ fn tick(every: Duration, handle: CaptureHandle, orders: Sender<Order>) -> Sender
     let (ticker, ended) = mpsc::channel();
     thread::spawn(move || {
         while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-            if orders.send(Order::Periodic).is_err() {
+            let (seen_to, is_seen_to) = mpsc::channel();
+            if orders.send(Order::Periodic(seen_to)).is_err() {
                 return;
             }
             handle.request();
+            // Nothing is ever sent: this ends when the order is gone.
+            let _ = is_seen_to.recv();
         }
     });
     ticker
