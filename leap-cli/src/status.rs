@@ -41,18 +41,19 @@ fn render(status: &HostStatus) -> String {
         None => lines.push("the coordinator has not been met yet".to_owned()),
     }
     lines.push(format!(
-        "\n{:<24} {:>4} {:<10} {:>9} {:>9} {:>9} {:>9}",
-        "OBJECT HERE", "LIFE", "PHASE", "OPEN", "DURABLE", "COMMITTED", "IN FLIGHT"
+        "\n{:<24} {:>4} {:<10} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "OBJECT HERE", "LIFE", "PHASE", "OPEN", "DURABLE", "COMMITTED", "LAG MS", "IN FLIGHT"
     ));
     for object in &status.objects {
         lines.push(format!(
-            "{:<24} {:>4} {:<10} {:>9} {:>9} {:>9} {:>9}",
+            "{:<24} {:>4} {:<10} {:>9} {:>9} {:>9} {:>9} {:>9}",
             object.name,
             object.incarnation,
             object.phase,
             object.open,
             object.durable,
             object.committed,
+            object.lag_ms,
             object.in_flight
         ));
         for (holder, version) in &object.waits_for {
@@ -100,7 +101,8 @@ fn boundary(cluster: &leap::ClusterStatus) -> String {
             });
             let holders: Vec<_> = holders.collect();
             format!(
-                "the boundary lags by {lag} durable versions, held back by {}",
+                "the boundary lags by {lag} durable versions and {} ms, held back by {}",
+                cluster.lag_ms,
                 holders.join(", ")
             )
         }

@@ -1,5 +1,6 @@
 //! The coordinator's driver: a task around [`leap_core::Coordinator`], its log and its links.
 
+mod lag;
 mod news;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +14,7 @@ use leap_store::{Journal, Recovered, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::transport::{Connection, DirectoryEntry, Frame, FrameSender};
+use lag::Lag;
 use news::News;
 
 /// Name of the coordinator's log in the store.
@@ -46,6 +48,8 @@ pub(crate) struct CoordinatorStatus {
     pub(crate) members: Vec<(ObjectId, Incarnation)>,
     pub(crate) waiting_for: Vec<ObjectId>,
     pub(crate) uncommitted: usize,
+    /// How long the durable version that has waited longest for the boundary has waited.
+    pub(crate) lag: std::time::Duration,
     /// Who holds the boundary back, the version awaited, and how many versions wait for it.
     pub(crate) awaited: Vec<(ObjectId, Version, usize)>,
     pub(crate) directory: Vec<DirectoryEntry>,
@@ -59,11 +63,14 @@ pub(crate) struct Repair {
     pub(crate) fragments: BTreeMap<ObjectId, Fragment>,
 }
 
+/// The newest world-line that a process knows, and the boundary as it was told.
+type Known = (Option<WorldLine>, BTreeMap<ObjectId, Version>);
+
 enum Event {
     Connected {
         link: LinkId,
         sender: FrameSender,
-        known: Option<WorldLine>,
+        known: Known,
     },
     Frame {
         link: LinkId,
@@ -111,6 +118,7 @@ pub(crate) async fn start(
         directory: BTreeMap::new(),
         removals: Vec::new(),
         news: News::default(),
+        lag: Lag::default(),
         fragments: BTreeMap::new(),
         last_repair: None,
     };
@@ -142,7 +150,7 @@ impl CoordinatorHandle {
     pub(crate) async fn serve(
         &self,
         mut connection: Connection,
-        known: Option<WorldLine>,
+        known: Known,
         mut frames: Vec<Frame>,
     ) {
         let link = LinkId(
@@ -205,6 +213,7 @@ struct Driver {
     /// Who waits for a removal.
     removals: Vec<(ObjectId, oneshot::Sender<Removal>)>,
     news: News,
+    lag: Lag,
     /// What each object has last said of its versions. Only for people: the core has its own.
     fragments: BTreeMap<ObjectId, Fragment>,
     last_repair: Option<Repair>,
@@ -250,8 +259,8 @@ impl Driver {
                 self.links.insert(link, sender);
                 self.core.handle(CoordinatorInput::Subscribe {
                     link,
-                    world_line: known,
-                    boundary: BTreeMap::new(),
+                    world_line: known.0,
+                    boundary: known.1,
                 });
             }
             Event::Frame { link, frame } => self.handle_frame(link, frame),
@@ -310,7 +319,15 @@ impl Driver {
                     object, fragment, ..
                 } = &message
                 {
+                    let durable = fragment.versions.iter().filter(|entry| entry.durable);
+                    durable.for_each(|entry| self.lag.persisted(*object, entry.version));
                     self.fragments.insert(*object, fragment.clone());
+                }
+                if let ToCoordinator::Persisted {
+                    object, version, ..
+                } = &message
+                {
+                    self.lag.persisted(*object, *version);
                 }
                 self.core.handle(CoordinatorInput::Message(message));
             }
@@ -352,9 +369,13 @@ impl Driver {
                     }
                 }
                 CoordinatorEffect::Broadcast(ToParticipant::Boundary(advanced)) => {
+                    self.lag.committed(&advanced);
                     self.news.add(advanced);
                 }
                 CoordinatorEffect::Broadcast(message) => {
+                    if let ToParticipant::Decide(decision) = &message {
+                        self.lag.decided(decision);
+                    }
                     // Everybody hears of things in the order in which they happened.
                     self.spread_news();
                     self.broadcast(message);
@@ -380,7 +401,9 @@ impl Driver {
 
     fn tell_who_waits(&mut self) {
         for (link, news) in self.news.take_awaited() {
-            self.send(link, None, ToParticipant::Boundary(news));
+            if let Some(link) = self.links.get(&link) {
+                link.send(Frame::Reached(news));
+            }
         }
     }
 
@@ -432,6 +455,11 @@ impl Driver {
             members: self.core.members().collect(),
             waiting_for: self.core.waiting_for(),
             uncommitted: self.core.uncommitted(),
+            lag: match self.core.uncommitted() {
+                // It may know that versions are committed that were not told yet, or not in its life.
+                0 => std::time::Duration::ZERO,
+                _ => self.lag.longest(),
+            },
             awaited: self.core.awaited().collect(),
             directory: self.directory.values().cloned().collect(),
             last_repair: self.last_repair.clone(),

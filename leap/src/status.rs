@@ -1,6 +1,7 @@
 //! How a host and its objects are, for people and monitoring.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use leap_core::{Cause, ObjectId, Participant, WorldLine};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub struct ObjectStatus {
     pub durable: u64,
     /// The newest version inside the boundary.
     pub committed: u64,
+    /// For how long its oldest version that is not inside the boundary has had content, in milliseconds; 0 if there
+    /// is none. What a new life found in storage counts from its start.
+    pub lag_ms: u64,
     /// Sealed versions on their way to storage.
     pub in_flight: usize,
     /// What its uncommitted versions wait for: other objects with the version needed.
@@ -56,6 +60,8 @@ pub struct ClusterStatus {
     pub boundary_is_known: bool,
     /// Persisted versions outside the boundary.
     pub uncommitted: usize,
+    /// How long the one of them that has waited longest is known to the coordinator, in milliseconds; 0 if there is none.
+    pub lag_ms: u64,
     /// Who holds the boundary back.
     pub held_back_by: Vec<HolderStatus>,
     /// Members by name: incarnation, boundary and address.
@@ -142,6 +148,7 @@ impl ObjectStatus {
                 .unwrap_or_else(|| object.to_string())
         };
         let undone = *protocol.undone.lock();
+        let lag_ms = milliseconds(protocol.lag());
         protocol.ask(|participant: &Participant| Self {
             name: protocol.name.to_string(),
             incarnation: participant.incarnation().0,
@@ -150,6 +157,7 @@ impl ObjectStatus {
             open: participant.open_version().0,
             durable: participant.durable().0,
             committed: participant.committed().0,
+            lag_ms,
             in_flight: participant.in_flight(),
             waits_for: participant
                 .waits_for()
@@ -160,6 +168,12 @@ impl ObjectStatus {
             messages_undone: undone.messages,
         })
     }
+}
+
+/// Whole milliseconds, but never 0 for what has a duration.
+fn milliseconds(duration: Duration) -> u64 {
+    let milliseconds = duration.as_micros().div_ceil(1000);
+    u64::try_from(milliseconds).unwrap_or(u64::MAX)
 }
 
 impl From<CoordinatorStatus> for ClusterStatus {
@@ -205,6 +219,7 @@ impl From<CoordinatorStatus> for ClusterStatus {
             world_line: status.world_line.0,
             boundary_is_known: status.boundary.is_some(),
             uncommitted: status.uncommitted,
+            lag_ms: milliseconds(status.lag),
             members: status.members.iter().map(member).collect(),
             last_repair: status
                 .last_repair

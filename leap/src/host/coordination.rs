@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use leap_core::{Observer, ToParticipant};
 use tokio::task::JoinSet;
 
 use super::{HostError, Inner, calls};
@@ -82,13 +83,16 @@ async fn serve(
         }
         (
             Some(Frame::Hello {
-                purpose: Purpose::Participant { known, .. },
+                purpose:
+                    Purpose::Participant {
+                        known, boundary, ..
+                    },
                 ..
             }),
             Some(coordinator),
         ) => {
             coordinator
-                .serve(connection, known, frames_left.collect())
+                .serve(connection, (known, boundary), frames_left.collect())
                 .await;
         }
         (
@@ -129,6 +133,9 @@ async fn coordinate(inner: Arc<Inner>, network: Network, address: String) {
     let (links, observation, id) = (inner.links.clone(), inner.observation.clone(), inner.id);
     let weak = Arc::downgrade(&inner);
     drop(inner);
+    // Hears only what everybody is told, so that its boundary is never without what is in it by dependency:
+    // a coordinator that has just begun takes our word for it.
+    let mut told = Observer::default();
     let mut pause = Pause::default();
     loop {
         match network.connect(&address).await {
@@ -137,6 +144,7 @@ async fn coordinate(inner: Arc<Inner>, network: Network, address: String) {
                 let purpose = Purpose::Participant {
                     host: id,
                     known: observation.known(),
+                    boundary: told.boundary().clone(),
                 };
                 connection.outgoing.send(Frame::Hello {
                     protocol: PROTOCOL,
@@ -146,7 +154,7 @@ async fn coordinate(inner: Arc<Inner>, network: Network, address: String) {
                     return;
                 };
                 links.coordinator_is_up(connection.outgoing.clone(), entries);
-                listen_to_coordinator(connection, &links, &observation).await;
+                listen_to_coordinator(connection, &links, &observation, &mut told).await;
                 links.coordinator_is_down();
             }
             Err(error) => tracing::debug!(%address, %error, "the coordinator cannot be reached"),
@@ -159,16 +167,22 @@ async fn listen_to_coordinator(
     mut connection: Connection,
     links: &Links,
     observation: &Observation,
+    told: &mut Observer,
 ) {
+    // The process before its objects: see the invariant of `Observation`.
+    let spread = |message: ToParticipant| {
+        observation.handle(&message);
+        links.tell_all_local(|| Event::Coordinator(message.clone()));
+    };
     let mut frames = Vec::new();
     while connection.incoming.recv_many(&mut frames).await > 0 {
         for frame in frames.drain(..) {
             match frame {
                 Frame::FromCoordinator { to: None, message } => {
-                    // The process before its objects: see the invariant of `Observation`.
-                    observation.handle(&message);
-                    links.tell_all_local(|| Event::Coordinator(message.clone()));
+                    told.handle(&message);
+                    spread(message);
                 }
+                Frame::Reached(versions) => spread(ToParticipant::Boundary(versions)),
                 Frame::FromCoordinator {
                     to: Some((object, _)),
                     message,

@@ -1,8 +1,9 @@
 //! The protocol half of a hosted object: what every action passes through, whatever the state.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
@@ -12,6 +13,7 @@ use leap_core::{
 };
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::context::Output;
 use super::life::{Life, LifePhase};
@@ -84,6 +86,8 @@ pub(crate) struct Protocol {
     pub(super) awaited: AtomicU64,
     pub(super) outputs: Mutex<HashMap<OutputId, oneshot::Sender<Result<(), RolledBack>>>>,
     pub(super) next_output: AtomicU64,
+    /// When each version that may not be inside the boundary got its first content, oldest first.
+    begun: Mutex<VecDeque<(Version, Instant)>>,
     /// What rollbacks have taken away in this life.
     pub(crate) undone: Mutex<Undone>,
     pub(super) inbox: mpsc::UnboundedSender<Event>,
@@ -101,6 +105,8 @@ impl Protocol {
         links: Arc<Links>,
         observation: Arc<Observation>,
     ) -> Self {
+        let (committed, latest) = (participant.committed(), participant.latest());
+        let found = (committed < latest).then(|| (committed.next(), Instant::now()));
         Self {
             id: participant.id(),
             name: name.into(),
@@ -114,6 +120,7 @@ impl Protocol {
             awaited: AtomicU64::new(0),
             outputs: Mutex::default(),
             next_output: AtomicU64::new(0),
+            begun: Mutex::new(found.into_iter().collect()),
             undone: Mutex::default(),
             inbox,
             life: watch::Sender::new(Life {
@@ -182,8 +189,44 @@ impl Protocol {
     /// Under the shared side, after the core was told.
     pub(super) fn mark_dirty(&self) {
         if self.flags.fetch_or(DIRTY, Ordering::AcqRel) & DIRTY == 0 {
+            self.stamp();
             self.tell(Event::Dirty);
         }
+    }
+
+    /// The open version gets its first content now.
+    fn stamp(&self) {
+        let (committed, open) = self.ask(|core| (core.committed(), core.open_version()));
+        let mut begun = self.begun.lock();
+        while begun
+            .front()
+            .is_some_and(|&(version, _)| version <= committed)
+        {
+            begun.pop_front();
+        }
+        // Versions may have been rolled back, and their numbers come again.
+        while begun.back().is_some_and(|&(version, _)| version >= open) {
+            begun.pop_back();
+        }
+        begun.push_back((open, Instant::now()));
+    }
+
+    /// How long ago the oldest version that is not inside the boundary got its first content.
+    pub(crate) fn lag(&self) -> Duration {
+        let (committed, latest) = self.ask(|core| {
+            let open = core.is_dirty().then(|| core.open_version());
+            (
+                core.committed(),
+                core.latest().max(open.unwrap_or_default()),
+            )
+        });
+        let begun = self.begun.lock();
+        let mut outside = begun
+            .iter()
+            .filter(|&&(version, _)| committed < version && version <= latest);
+        outside
+            .next()
+            .map_or(Duration::ZERO, |(_, since)| since.elapsed())
     }
 
     pub(crate) fn tell(&self, event: Event) {

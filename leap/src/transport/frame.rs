@@ -7,10 +7,12 @@
 //!
 //! Decoding never panics and refuses whatever is not exactly one frame.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use leap_core::{
     DecodeError, DependencySet, Incarnation, ObjectId, PeerMessage, ToCoordinator, ToParticipant,
-    WorldLine,
+    Version, WorldLine,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,10 +62,13 @@ pub(crate) enum Frame {
     /// From a host to the coordinator: somebody there waits until these versions are inside the boundary,
     /// so tell it then at once. News that nobody waits for comes in bundles.
     Await(DependencySet),
+    /// From the coordinator, the answer: these versions are inside the boundary. Unlike what everybody is told, that is
+    /// not all that is, so what they depend on may be missing.
+    Reached(BTreeMap<ObjectId, Version>),
 }
 
 /// What a connection is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Purpose {
     /// Messages between objects of two hosts.
     Peer {
@@ -76,6 +81,9 @@ pub(crate) enum Purpose {
         host: HostId,
         /// The world-line up to which it knows all decisions, if it knows any.
         known: Option<WorldLine>,
+        /// The boundary as everybody was told it up to some moment: with all that is in it, also all that that
+        /// depends on.
+        boundary: BTreeMap<ObjectId, Version>,
     },
 }
 
@@ -156,7 +164,7 @@ fn malformed(reason: &dyn ToString) -> DecodeError {
 
 #[cfg(test)]
 mod tests {
-    use leap_core::{ChannelMessage, Header, Seq, Version};
+    use leap_core::{ChannelMessage, Header, Seq};
 
     use super::*;
 
@@ -168,6 +176,7 @@ mod tests {
                 purpose: Purpose::Participant {
                     host: HostId(7),
                     known: Some(WorldLine(2)),
+                    boundary: [(hotel, Version(7))].into(),
                 },
             },
             Frame::Peer {
@@ -183,6 +192,7 @@ mod tests {
                 to: None,
                 message: ToParticipant::Boundary([(hotel, Version(8))].into()),
             },
+            Frame::Reached([(hotel, Version(9))].into()),
             Frame::Await([(hotel, Version(9))].into_iter().collect()),
             Frame::Announce(vec![DirectoryEntry {
                 object: hotel,

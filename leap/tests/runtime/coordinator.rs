@@ -30,6 +30,34 @@ async fn work_goes_on_while_it_is_away_and_is_released_when_it_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_status_tells_for_how_long_the_boundary_lags() {
+    let cluster = Cluster::with(SLOW_TO_SEAL).await;
+    let (giver, taker) = pair(&cluster).await;
+    let host = cluster.host("b").await;
+    drop_off(&giver, 1).await;
+    cluster.settled().await;
+    assert_eq!(host.status().await.objects[0].lag_ms, 0);
+    // What the taker depends on is never durable: the giver's process is gone.
+    drop_off(&giver, 2).await;
+    eventually("the second number arrives", || taken(&taker) == [1, 2]).await;
+    cluster.crash("a");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let object = host.status().await.objects[0].lag_ms;
+    assert!((3_000..4_000).contains(&object), "{object}");
+    let coordinator = cluster.host(Cluster::COORDINATOR).await;
+    let status = coordinator.status().await.coordinator.unwrap();
+    assert!(status.uncommitted > 0);
+    assert!((2_900..=object).contains(&status.lag_ms), "{status:?}");
+    // The rollback takes that away.
+    let giver = restart_giver(&cluster).await;
+    giver.ready().await.unwrap();
+    cluster.settled().await;
+    assert_eq!(host.status().await.objects[0].lag_ms, 0);
+    let status = coordinator.status().await.coordinator.unwrap();
+    assert_eq!((status.uncommitted, status.lag_ms), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crash_during_a_rollback_changes_nothing_of_the_outcome() {
     for wait_us in (0..4000).step_by(250) {
         let cluster = Cluster::with(SLOW_TO_SEAL).await;
