@@ -1,6 +1,7 @@
 //! Guests in C, run as they are and moved from image to image: the same output, the same end.
 
-mod guests;
+mod c;
+mod corpus;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -118,7 +119,7 @@ impl Stage {
             let tracking = [Tracking::Userfault, Tracking::Protect][nth % 2];
             ProgramEngine::new(options, tracking)
         };
-        let module = guests::build(guest)?;
+        let module = c::build(guest)?;
         let engines = BACK_ENDS.into_iter().enumerate().map(engine);
         let engines: Vec<ProgramEngine> = engines.collect::<Result<_, _>>()?;
         let modules = engines.iter().map(|engine| engine.compile(&module));
