@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::observe::{plain_engine, run_plain};
+use crate::observe::{call, plain_engine, run_plain};
 use crate::vm::Engines;
 
 /// Programs with more checks than this are captured at some of them only, evenly spread.
@@ -47,8 +47,8 @@ fn programs_are_the_same_captured_at_every_stop() -> Result<()> {
 }
 
 fn check(plain: &wasmtime::Engine, engines: &Engines, wasm: &[u8]) -> Result<()> {
-    let expected = run_plain(plain, wasm, "run")?;
-    let program = engines.compile(wasm, "run")?;
+    let expected = run_plain(plain, wasm, &call("run"))?;
+    let program = engines.compile(wasm, &call("run"))?;
     let whole = program.run(0, [])?;
     expected.ensure_same(&whole.observed, "instrumented")?;
     ensure!(whole.polls > 0, "no stop was passed");

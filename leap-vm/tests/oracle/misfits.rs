@@ -7,10 +7,11 @@ use leap_vm::{
 };
 
 use crate::every_stop::program_bytes;
+use crate::observe::call;
 use crate::vm::{Engines, Program};
 
 fn captured(name: &str, polls: u32) -> Result<(Program, Captured)> {
-    let program = Engines::new()?.compile(&program_bytes(name)?, "run")?;
+    let program = Engines::new()?.compile(&program_bytes(name)?, &call("run"))?;
     let captured = program.capture_at(0, polls)?;
     Ok((program, captured))
 }
@@ -81,7 +82,7 @@ fn states_that_cannot_be_are_refused() -> Result<()> {
 fn the_state_at_a_stop_is_the_same_under_each_back_end() -> Result<()> {
     let engines = Engines::new()?;
     for name in ["operands", "references", "exceptions", "vectors"] {
-        let program = engines.compile(&program_bytes(name)?, "run")?;
+        let program = engines.compile(&program_bytes(name)?, &call("run"))?;
         for polls in [1, 5, 9] {
             let first = program.capture_at(0, polls)?;
             for back_end in [1, 2] {
