@@ -116,7 +116,7 @@ impl Stage {
                 back_end,
                 ..EngineOptions::default()
             };
-            let tracking = [Tracking::Userfault, Tracking::Protect][nth % 2];
+            let tracking = [Tracking::Auto, Tracking::Protect][nth % 2];
             ProgramEngine::new(options, tracking)
         };
         let module = c::build(guest)?;
