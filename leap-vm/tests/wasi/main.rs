@@ -2,6 +2,7 @@
 
 mod c;
 mod corpus;
+mod hostile;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
