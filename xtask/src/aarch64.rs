@@ -30,18 +30,32 @@ const TARGET: &str = "aarch64-unknown-linux-gnu";
 /// Debian's packages: a linker, a C library to link with, and the emulator.
 const PACKAGES: &str = "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static";
 const LINKER: &str = "aarch64-linux-gnu-gcc";
-/// Loader and C library must be of one build: a machine may have another for aarch64 installed.
-const EMULATOR: &str =
-    "qemu-aarch64-static -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib";
-const CRATES: &str = "--package leap-memory --package leap-vm";
+/// Loader and C library must be of one build: a machine may have another for aarch64 installed. And
+/// a small address space, for the emulator never forgets a page that it has seen.
+const EMULATOR: &str = "qemu-aarch64-static -R 0x1000000000 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib";
+/// Tests of WASI are left out, for they compile guests; the relay has their like.
+const TESTS: &str = "--package leap-memory --package leap-vm --lib --test model --test pages --test oracle --test relay";
 
-/// Tests of what the emulator has not: userfaultfd, the resident pages of a mapping, and starting a
-/// program for aarch64 from another. And a stack that its own small one for signals cannot serve.
+/// Tests of what the emulator has not, each with what that is.
 const SKIPPED: &[&str] = &[
+    // userfaultfd
     "userfault_is_like_a_vector",
+    // the resident pages of a mapping
     "pages_that_were_not_touched_take_no_memory",
+    // more than its address space
+    "address_space_comes_back",
+    // starting another program for aarch64
     "faults_of_others_go_to_their_handler",
+    // openat2
+    "a_direct_mount_is_the_host",
+    "an_overlay_never_writes_to_the_host",
+    "no_path_leaves_the_directory",
+    // a `memset` that is whole when it was interrupted by a protected page: qemu 7.2 loses some bytes
+    "full_images_and_deltas_come_back",
 ];
+
+/// The emulator compiles modules slowly.
+const FUZZED_MODULES: &str = "30";
 
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     steps.run("aarch64: Rust", || ensure_target(workspace))?;
@@ -54,15 +68,12 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
         Ok(())
     })?;
     steps.run("aarch64: tests there", || {
-        let mut tests = cargo(workspace, &format!("cargo test --locked {CRATES}"));
-        tests.args(["--target", TARGET, "--lib", "--tests", "--"]);
+        let line = format!("cargo test --locked {TESTS} --target {TARGET} --");
+        let mut tests = cargo(workspace, &line);
+        tests.env("LEAP_FUZZ_MODULES", FUZZED_MODULES);
         // The relay comes by itself.
-        tests.args(
-            SKIPPED
-                .iter()
-                .chain(&["relayed"])
-                .flat_map(|test| ["--skip", test]),
-        );
+        let skipped = SKIPPED.iter().chain(&["relayed"]);
+        tests.args(skipped.flat_map(|test| ["--skip", test]));
         workspace::run(&mut tests)
     })?;
     steps.run("aarch64: relay", || {
@@ -119,7 +130,7 @@ fn cargo(workspace: &Workspace, line: &str) -> Command {
 /// Builds the tests; gives the program that runs a leg of the relay.
 fn build(workspace: &Workspace) -> Result<PathBuf> {
     let line = format!(
-        "cargo test --no-run --locked {CRATES} --lib --tests --target {TARGET} --message-format json-render-diagnostics"
+        "cargo test --no-run --locked {TESTS} --target {TARGET} --message-format json-render-diagnostics"
     );
     let mut build = cargo(workspace, &line);
     let output = build
