@@ -32,7 +32,7 @@ const PACKAGES: &str = "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-st
 const LINKER: &str = "aarch64-linux-gnu-gcc";
 /// Loader and C library must be of one build: a machine may have another for aarch64 installed. And
 /// a small address space, for the emulator never forgets a page that it has seen.
-const EMULATOR: &str = "qemu-aarch64-static -R 0x1000000000 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib";
+const EMULATOR: &str = "qemu-aarch64-static -R 0x2000000000 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib";
 /// Tests of WASI are left out, for they compile guests; the relay has their like.
 const TESTS: &str = "--package leap-memory --package leap-vm --lib --test model --test pages --test oracle --test relay";
 
@@ -74,6 +74,8 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
         // The relay comes by itself.
         let skipped = SKIPPED.iter().chain(&["relayed"]);
         tests.args(skipped.flat_map(|test| ["--skip", test]));
+        // Beside each other they want more address space.
+        tests.arg("--test-threads=1");
         workspace::run(&mut tests)
     })?;
     steps.run("aarch64: relay", || {
