@@ -121,7 +121,10 @@ impl Program {
 }
 
 /// Captures a stopped process and rebuilds it under the back end of `module`.
-fn relocate(process: &mut Process<NoSystem>, module: &Module) -> Result<Process<NoSystem>> {
+pub(crate) fn relocate(
+    process: &mut Process<NoSystem>,
+    module: &Module,
+) -> Result<Process<NoSystem>> {
     let captured = process.capture()?;
     let mut rebuilt = Process::rebuild(module, NoSystem, &captured)?;
     for index in 0..captured.memories.len() as u32 {
