@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 use leap_vm::{
-    Captured, FrameRecord, HostFrame, NoSystem, Process, Reference, Stage, StopKind, TableState,
-    Value, VmError,
+    Captured, Entry, FrameRecord, HostFrame, NoSystem, Outcome, Process, Reference, Stage,
+    StopKind, TableState, Value, VmError,
 };
 
 use crate::every_stop::program_bytes;
@@ -109,5 +109,40 @@ fn a_changed_state_is_seen() -> Result<()> {
     let sound = program.finish(&sound)?;
     ensure!(sound == vec![Value::I32(21)], "{sound:?}");
     ensure!(program.finish(&changed)? != sound);
+    Ok(())
+}
+
+/// Each exception holds the one before twice: there are 40, not 2^40.
+const SHARED: &str = r#"(module
+  (tag $two (param exnref exnref))
+  (func $pair (param $e exnref) (result exnref)
+    (block $h (result exnref)
+      (try_table (catch_all_ref $h) (throw $two (local.get $e) (local.get $e)))
+      (unreachable)))
+  (func (export "run") (param $n i32) (local $e exnref)
+    (loop $l
+      (local.set $e (call $pair (local.get $e)))
+      (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (loop $l
+      (br_if $l (i32.lt_s (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 100))))
+    (throw_ref (local.get $e))))"#;
+
+#[test]
+fn an_exception_that_is_held_twice_is_captured_once() -> Result<()> {
+    let entry = Entry {
+        name: "run".to_owned(),
+        arguments: vec![Value::I32(40)],
+    };
+    let program = Engines::new()?.compile(&wat::parse_str(SHARED)?, &entry)?;
+    let captured = program.capture_at(0, 60)?;
+    ensure!(
+        captured.exceptions.len() == 40,
+        "{}",
+        captured.exceptions.len()
+    );
+    let mut process = Process::rebuild(program.module(1), NoSystem, &captured)?;
+    process.stop_after(5);
+    ensure!(matches!(process.run()?, Outcome::Stopped));
+    ensure!(process.capture()?.exceptions == captured.exceptions);
     Ok(())
 }
