@@ -373,7 +373,7 @@ fn zeros_behind_the_memorys_end_take_no_time() -> Result<()> {
             memories: vec![MemoryPages {
                 length_bytes: (pages * PAGE_BYTES) as u64,
                 pages: Vec::new(),
-                zeroed: vec![0..(pages as u64).min(1 << 40)],
+                zeroed: std::iter::once(0..(pages as u64).min(1 << 40)).collect(),
             }],
             base: base.take(),
         };
