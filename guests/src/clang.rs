@@ -1,38 +1,40 @@
-//! Programs in C.
+//! Programs that clang compiles.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::cache::{self, Inputs};
+use crate::dialect::Dialect;
 use crate::program::{Program, folder};
 use crate::tool::{answer, run};
 use crate::{BuildError, Size};
 
-/// Names of clang, newest first. Debian's plain `clang` (14) is older than its wasi-libc expects.
-const NAMES: [&str; 5] = ["clang-22", "clang-21", "clang-20", "clang-19", "clang"];
-
-const REMEDY: &str = "run `cargo xtask setup`, or install it (Debian: `sudo apt-get install clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32`), or unpack a WASI SDK and set WASI_SDK_PATH to it";
-
 /// A clang that compiles for WASI.
 struct Clang {
+    dialect: Dialect,
     program: PathBuf,
     sysroot: PathBuf,
     version: String,
 }
 
 impl Clang {
-    fn find(guest: &str) -> Result<Self, BuildError> {
+    fn find(guest: &str, dialect: Dialect) -> Result<Self, BuildError> {
         let missing = |what| BuildError::Missing {
             guest: guest.to_owned(),
             what,
-            remedy: REMEDY,
+            remedy: dialect.remedy(),
         };
         let (programs, sysroot) = match std::env::var_os("WASI_SDK_PATH") {
             Some(sdk) => {
                 let sdk = PathBuf::from(sdk);
-                (vec![sdk.join("bin/clang")], sdk.join("share/wasi-sysroot"))
+                let program = sdk.join("bin").join(dialect.sdk_compiler());
+                (vec![program], sdk.join("share/wasi-sysroot"))
             }
-            None => (NAMES.map(PathBuf::from).to_vec(), PathBuf::from("/usr")),
+            None => (
+                dialect.compilers().iter().map(PathBuf::from).collect(),
+                PathBuf::from("/usr"),
+            ),
         };
         if !sysroot.join("include/wasm32-wasi/wasi/api.h").exists() {
             return Err(missing("wasi-libc"));
@@ -40,13 +42,14 @@ impl Clang {
         let found = programs.into_iter().find_map(|program| {
             let version = answer(Command::new(&program).arg("--version"))?;
             let clang = Self {
+                dialect,
                 program,
                 sysroot: sysroot.clone(),
                 version,
             };
-            clang.can_link().then_some(clang)
+            (clang.can_link() && clang.can_compile()).then_some(clang)
         });
-        found.ok_or_else(|| missing("clang and lld for WebAssembly"))
+        found.ok_or_else(|| missing(dialect.what()))
     }
 
     /// Whether its linker and run-time library are installed too.
@@ -60,12 +63,36 @@ impl Clang {
         Path::new(library.trim()).exists() && Path::new(linker.trim()).is_absolute()
     }
 
+    /// Whether it knows the flags and has the headers.
+    fn can_compile(&self) -> bool {
+        let (language, program) = self.dialect.probe();
+        let mut command = self.wasm();
+        command
+            .args(["-fsyntax-only", "-x", language, "-"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null());
+        let accepted = command.spawn().and_then(|mut child| {
+            // Dropped when it is written, which ends the compiler's input.
+            let mut input = child.stdin.take().expect("it is piped");
+            input.write_all(program.as_bytes())?;
+            drop(input);
+            child.wait()
+        });
+        accepted.is_ok_and(|status| status.success())
+    }
+
     fn wasm(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
             .arg("--target=wasm32-wasi")
+            // The newest compilers call the target otherwise; the C library has its old name.
+            .arg("-Wno-deprecated")
             .arg("--sysroot")
-            .arg(&self.sysroot);
+            .arg(&self.sysroot)
+            .args(self.dialect.wasm_flags());
+        for headers in self.dialect.wasm_includes().into_iter().chain([headers()]) {
+            command.arg("-I").arg(headers);
+        }
         command
     }
 
@@ -125,15 +152,26 @@ fn flags(size: Size) -> &'static [&'static str] {
     }
 }
 
-pub(crate) fn ready() -> Result<(), BuildError> {
-    Clang::find("in C").map(drop)
+pub(crate) fn ready(guest: &str, dialect: Dialect) -> Result<(), BuildError> {
+    Clang::find(guest, dialect).map(drop)
 }
 
-pub(crate) fn build_wasm(program: &Program, size: Size) -> Result<Vec<u8>, BuildError> {
-    let clang = Clang::find(program.name)?;
+pub(crate) fn build_wasm(
+    program: &Program,
+    dialect: Dialect,
+    size: Size,
+) -> Result<Vec<u8>, BuildError> {
+    let clang = Clang::find(program.name, dialect)?;
     let flags = flags(size);
-    let sources = [program.source()];
-    let inputs = with_sources(clang.inputs(flags), &sources)?;
+    let mut sources = vec![program.source()];
+    sources.extend(dialect.wasm_sources());
+    let mut inputs = with_sources(clang.inputs(flags), &sources)?;
+    for flag in dialect.wasm_flags() {
+        inputs.word(flag);
+    }
+    for folder in dialect.wasm_includes() {
+        inputs.files(&folder)?;
+    }
     let arguments = Arguments {
         flags,
         sources: &sources,
@@ -142,18 +180,18 @@ pub(crate) fn build_wasm(program: &Program, size: Size) -> Result<Vec<u8>, Build
     clang.build(program.name, inputs, &arguments)
 }
 
-/// Compiles a program in C for this machine, to compare with; gives the path of the executable.
+/// Compiles a program for this machine, to compare with; gives the path of the executable.
 ///
 /// # Errors
 ///
-/// As [`build`](crate::build); a program that is not in C is unknown here.
+/// As [`build`](crate::build); what clang does not compile by itself is unknown here.
 pub fn build_native(name: &str, size: Size) -> Result<PathBuf, BuildError> {
-    let program = crate::program(name)
-        .filter(|program| program.kind == crate::Kind::C)
-        .ok_or_else(|| BuildError::Unknown {
-            name: name.to_owned(),
-        })?;
-    let clang = Clang::find(program.name)?;
+    let program = crate::program(name).filter(|program| program.kind != crate::Kind::Sqlite);
+    let found = program.and_then(|program| Some((program, program.kind.dialect()?)));
+    let (program, dialect) = found.ok_or_else(|| BuildError::Unknown {
+        name: name.to_owned(),
+    })?;
+    let clang = Clang::find(program.name, dialect)?;
     let flags = flags(size);
     let sources = [program.source()];
     let mut inputs = with_sources(clang.inputs(flags), &sources)?;
@@ -162,6 +200,8 @@ pub fn build_native(name: &str, size: Size) -> Result<PathBuf, BuildError> {
         let mut command = Command::new(&clang.program);
         command
             .args(flags)
+            .arg("-I")
+            .arg(headers())
             .args(&sources)
             .arg("-lm")
             .arg("-o")
@@ -170,12 +210,17 @@ pub fn build_native(name: &str, size: Size) -> Result<PathBuf, BuildError> {
     })
 }
 
+/// The folder of the header that all programs share.
+fn headers() -> PathBuf {
+    folder().join("c")
+}
+
 fn with_sources(mut inputs: Inputs, sources: &[PathBuf]) -> Result<Inputs, BuildError> {
     for source in sources {
         inputs.file(source)?;
     }
-    for header in ["c/guest.h", "c/graph.h"] {
-        inputs.file(&folder().join(header))?;
+    for header in ["guest.h", "graph.h"] {
+        inputs.file(&headers().join(header))?;
     }
     Ok(inputs)
 }
@@ -201,7 +246,7 @@ const SQLITE_LIBRARIES: &[&str] = &[
 ];
 
 pub(crate) fn build_sqlite(program: &Program) -> Result<Vec<u8>, BuildError> {
-    let clang = Clang::find(program.name)?;
+    let clang = Clang::find(program.name, Dialect::C)?;
     let sqlite = sqlite_source(program.name)?;
     let sources = [program.source(), sqlite.join("sqlite3.c")];
     let include = format!("-I{}", sqlite.display());

@@ -20,6 +20,7 @@
 
 mod cache;
 mod clang;
+mod dialect;
 mod program;
 mod rust;
 mod tool;
@@ -28,7 +29,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use clang::build_native;
-pub use program::{Kind, Program, SUITE, program};
+pub use program::{CORPUS, Kind, Program, SUITE, program};
 
 /// How much work a guest does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,9 +96,9 @@ pub enum BuildError {
 ///
 /// [`BuildError::Missing`], with what to install.
 pub fn ready(kind: Kind) -> Result<(), BuildError> {
-    match kind {
-        Kind::C | Kind::Sqlite => clang::ready(),
-        Kind::Rust => rust::ready(),
+    match kind.dialect() {
+        Some(dialect) => clang::ready(kind.phrase(), dialect),
+        None => rust::ready(),
     }
 }
 
@@ -112,10 +113,10 @@ pub fn build(name: &str, size: Size) -> Result<Guest, BuildError> {
     let program = program(name).ok_or_else(|| BuildError::Unknown {
         name: name.to_owned(),
     })?;
-    let wasm = match program.kind {
-        Kind::C => clang::build_wasm(program, size)?,
-        Kind::Sqlite => clang::build_sqlite(program)?,
-        Kind::Rust => rust::build_wasm(program)?,
+    let wasm = match (program.kind, program.kind.dialect()) {
+        (Kind::Sqlite, _) => clang::build_sqlite(program)?,
+        (_, Some(dialect)) => clang::build_wasm(program, dialect, size)?,
+        (_, None) => rust::build_wasm(program)?,
     };
     let mut arguments = vec![program.name.to_owned()];
     if size == Size::Small && program.is_sized_by_argument() {

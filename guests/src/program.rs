@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::Size;
+use crate::dialect::Dialect;
 
 /// One program of the suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +23,37 @@ pub struct Program {
 pub enum Kind {
     /// From one C file.
     C,
+    /// From one C file that calls `setjmp` and `longjmp`.
+    Setjmp,
+    /// From one C++ file, without exceptions.
+    Cxx,
     /// From one C file and SQLite's source, which cargo fetches.
     Sqlite,
     /// By cargo.
     Rust,
+}
+
+impl Kind {
+    /// What programs of it are: guests `in C`.
+    #[must_use]
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::C | Self::Sqlite => "in C",
+            Self::Setjmp => "with setjmp",
+            Self::Cxx => "in C++",
+            Self::Rust => "in Rust",
+        }
+    }
+
+    /// What clang is told they are; none for what cargo compiles.
+    pub(crate) fn dialect(self) -> Option<Dialect> {
+        match self {
+            Self::C | Self::Sqlite => Some(Dialect::C),
+            Self::Setjmp => Some(Dialect::Setjmp),
+            Self::Cxx => Some(Dialect::Cxx),
+            Self::Rust => None,
+        }
+    }
 }
 
 /// A program in C: its name and its checksums, of the small size and of the full one.
@@ -53,7 +81,7 @@ macro_rules! rust {
     };
 }
 
-/// All of them.
+/// Those that benchmarks measure.
 pub const SUITE: &[Program] = &[
     c!(
         "polybench/",
@@ -272,10 +300,29 @@ pub const SUITE: &[Program] = &[
     },
 ];
 
+/// Those for tests alone: what compilers make of languages that the suite lacks.
+pub const CORPUS: &[Program] = &[
+    Program {
+        name: "escapes",
+        kind: Kind::Setjmp,
+        source: "setjmp/escapes.c",
+        small: 0x6c8e_0a9a_7240_0f0f,
+        full: 0x579e_ea7c_0b39_5f69,
+    },
+    Program {
+        name: "ledger",
+        kind: Kind::Cxx,
+        source: "cxx/ledger.cc",
+        small: 0x1203_0449_9145_d341,
+        full: 0xb7b3_521b_4c2a_9352,
+    },
+];
+
 /// The program of this name.
 #[must_use]
 pub fn program(name: &str) -> Option<&'static Program> {
-    SUITE.iter().find(|program| program.name == name)
+    let mut programs = SUITE.iter().chain(CORPUS);
+    programs.find(|program| program.name == name)
 }
 
 impl Program {
@@ -291,7 +338,7 @@ impl Program {
 
     /// Whether one module does for all sizes.
     pub(crate) fn is_sized_by_argument(&self) -> bool {
-        self.kind != Kind::C
+        matches!(self.kind, Kind::Sqlite | Kind::Rust)
     }
 
     pub(crate) fn source(&self) -> PathBuf {

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use leap_memory::{Extent, Memory, MemoryError, MemoryOptions, PAGE_BYTES, Tracking};
 
-const BOTH: [Tracking; 2] = [Tracking::Userfault, Tracking::Protect];
+/// What this system does best, and what every system does. (The model test insists on userfaultfd.)
+const BOTH: [Tracking; 2] = [Tracking::Auto, Tracking::Protect];
 
 fn memory(tracking: Tracking, pages: usize) -> Result<Memory> {
     let mut memory = Memory::reserve(&MemoryOptions {
@@ -109,7 +110,7 @@ fn pages_that_were_not_touched_take_no_memory() -> Result<()> {
         sealed_pages(&mut memory)?;
         assert_eq!(resident_kib(&memory)?, 0);
     }
-    let mut memory = memory(Tracking::Userfault, 1 << 18)?;
+    let mut memory = memory(Tracking::Auto, 1 << 18)?;
     memory.bytes_mut()[17 * PAGE_BYTES] = 1;
     sealed_pages(&mut memory)?;
     assert_eq!(resident_kib(&memory)?, 4);
@@ -230,7 +231,7 @@ fn address_space_comes_back() -> Result<()> {
     for _ in 0..200 {
         let memory = Memory::reserve(&MemoryOptions {
             capacity_bytes: 1 << 40,
-            tracking: Tracking::Userfault,
+            tracking: Tracking::Auto,
             ..MemoryOptions::default()
         })?;
         assert_eq!(memory.length_bytes(), 0);

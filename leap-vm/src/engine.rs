@@ -269,6 +269,18 @@ impl Module {
         &self.0.module
     }
 
+    /// The function that the function with this index in a module of continuations continues.
+    pub(crate) fn continued_function(&self, module: &wasmtime::Module, index: u32) -> Option<u32> {
+        let is_function = |import: &wasmtime::ImportType<'_>| import.ty().func().is_some();
+        let imported = module.imports().filter(is_function).count();
+        let place = (index as usize).checked_sub(imported)?;
+        let known = self.0.continuations.lock();
+        let (&(function, _), _) = known.iter().find(|(_, continuation)| {
+            continuation.place == place && wasmtime::Module::same(&continuation.module, module)
+        })?;
+        Some(function)
+    }
+
     /// The continuations for these stops; those that were never asked for are made and compiled,
     /// as one module.
     pub(crate) fn continuations(

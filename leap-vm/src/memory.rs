@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_engine_grows_a_memory_of_ours() -> Result<()> {
-        for tracking in [Tracking::Userfault, Tracking::Protect] {
+        for tracking in [Tracking::Auto, Tracking::Protect] {
             let memories = Arc::new(Memories::new(tracking));
             let mut config = Config::new();
             config

@@ -21,6 +21,9 @@ pub(crate) struct References {
     /// large module has thousands.
     functions: Option<BTreeMap<usize, u32>>,
     pub(crate) exceptions: Vec<Exception>,
+    /// Places of exceptions, by what the engine refers to them by: one that is held several times
+    /// is told once, or a guest could have 2^n of them told for n. (Nothing is collected meanwhile.)
+    places: BTreeMap<u32, u32>,
 }
 
 /// The functions that the instrumented module exports for their identity, by index.
@@ -49,6 +52,7 @@ impl References {
             instance,
             functions: None,
             exceptions: Vec::new(),
+            places: BTreeMap::new(),
         }
     }
 
@@ -115,6 +119,10 @@ impl References {
         let engine = |error: wasmtime::Error| VmError::Engine {
             message: message(&error),
         };
+        let identity = exception.to_raw(&mut *store).map_err(engine)?;
+        if let Some(&place) = self.places.get(&identity) {
+            return Ok(Reference::Exception(place));
+        }
         let tag = exception.tag(&mut *store).map_err(engine)?;
         let known = exported_tags(store, self.instance)
             .iter()
@@ -129,7 +137,9 @@ impl References {
             tag: tag as u32,
             fields,
         });
-        Ok(Reference::Exception(self.exceptions.len() as u32 - 1))
+        let place = self.exceptions.len() as u32 - 1;
+        self.places.insert(identity, place);
+        Ok(Reference::Exception(place))
     }
 }
 

@@ -23,11 +23,11 @@ pub struct Trap {
 /// An activation at the time of a trap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrapFrame {
-    /// Index of the function in the original module; `None` in a continuation.
+    /// Index of the function in the original module.
     pub function: Option<u32>,
     /// Its name, if the module gives one.
     pub name: Option<String>,
-    /// The byte of the original module that was executed.
+    /// The byte of the original module that was executed; `None` in a continuation.
     pub offset: Option<u32>,
 }
 
@@ -74,14 +74,26 @@ impl TrapFrame {
     }
 
     fn new(frame: &wasmtime::FrameInfo, module: &Module) -> Self {
-        let is_original = wasmtime::Module::same(frame.module(), module.compiled());
+        if !wasmtime::Module::same(frame.module(), module.compiled()) {
+            return Self::in_continuation(frame, module);
+        }
         let offset = frame.module_offset().and_then(|at| u32::try_from(at).ok());
         Self {
-            function: is_original.then(|| frame.func_index()),
+            function: Some(frame.func_index()),
             name: frame.func_name().map(str::to_owned),
-            offset: offset
-                .filter(|_| is_original)
-                .and_then(|at| module.origins().original(at)),
+            offset: offset.and_then(|at| module.origins().original(at)),
+        }
+    }
+
+    /// Modules of continuations have no names of their own.
+    fn in_continuation(frame: &wasmtime::FrameInfo, module: &Module) -> Self {
+        let function = module.continued_function(frame.module(), frame.func_index());
+        let mut functions = module.compiled().functions();
+        let named = functions.find(|named| Some(named.index.as_u32()) == function);
+        Self {
+            function,
+            name: named.and_then(|named| named.name),
+            offset: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask setup | check | fix | test`.
+//! Project tasks: `cargo xtask setup | check | fix | test | test-aarch64`.
 //!
 //! `check` is exactly what continuous integration checks and never writes a file of the
 //! repository; `fix` writes; `setup` installs what tests need; `test` does all of it.
@@ -11,6 +11,7 @@
 //! What this crate does not know: the crates of Leap. It only reads their files, so it builds
 //! within seconds and runs when they do not compile.
 
+mod aarch64;
 mod check;
 mod citations;
 mod files;
@@ -55,6 +56,9 @@ enum Task {
     /// Set up, check and run all tests: what continuous integration runs.
     #[command(long_about = test::HELP)]
     Test,
+    /// Move processes between this machine and an emulated aarch64: longer, by hand.
+    #[command(long_about = aarch64::HELP)]
+    TestAarch64,
 }
 
 fn main() -> ExitCode {
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Task::Check => check::run(&workspace, &mut steps),
         Task::Fix => fix::run(&workspace, &mut steps),
         Task::Test => test::run(&workspace, &mut steps),
+        Task::TestAarch64 => aarch64::run(&workspace, &mut steps),
     };
     steps.summarise();
     match outcome {

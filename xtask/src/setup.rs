@@ -18,6 +18,7 @@ Install what checks and tests need; quick when all is there.
   cargo-nextest, cargo-deny   from source, minutes each the first time
   moto, azurite               an S3 and an Azure Blob server for leap-store's tests
   clang, lld, wasi-libc       compile guests in C, for tests and benchmarks of processes
+  libc++, clang 22            compile guests in C++ and with setjmp, for tests of processes
   Rust's wasm32-wasip1        compiles guests in Rust, for benchmarks alone: may stay missing
 
 Tools and servers go to target/tools; delete that folder to undo. Python 3 with venv, npm, and
@@ -42,7 +43,10 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     })?;
     steps.run("setup: moto", || ensure_moto(workspace))?;
     steps.run("setup: azurite", || ensure_azurite(workspace))?;
-    steps.run("setup: clang for guests", || ensure_clang(workspace))?;
+    for (kind, packages) in COMPILERS {
+        let step = format!("setup: compiler for guests {}", kind.phrase());
+        steps.run(&step, || ensure_compiler(workspace, kind, packages))?;
+    }
     steps.run("setup: Rust for guests", || {
         ensure_rust_for_guests(workspace);
         Ok(())
@@ -146,15 +150,29 @@ fn ensure_azurite(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// The compiler, its linker, its run-time library for WebAssembly, and a C library.
-const CLANG: &str = "clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc";
+/// For each kind of guest that clang compiles: the compiler, its linker, its run-time library for
+/// WebAssembly, and the libraries of the language.
+const COMPILERS: [(guests::Kind, &str); 3] = [
+    (
+        guests::Kind::C,
+        "clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc",
+    ),
+    (
+        guests::Kind::Cxx,
+        "clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc libc++-19-dev-wasm32 libc++abi-19-dev-wasm32",
+    ),
+    (
+        guests::Kind::Setjmp,
+        "clang-22 lld-22 libclang-rt-22-dev-wasm32 wasi-libc",
+    ),
+];
 
-fn ensure_clang(workspace: &Workspace) -> Result<()> {
-    if guests::ready(guests::Kind::C).is_ok() {
+fn ensure_compiler(workspace: &Workspace, kind: guests::Kind, packages: &str) -> Result<()> {
+    if guests::ready(kind).is_ok() {
         return Ok(());
     }
-    ensure_system_package(workspace, CLANG)?;
-    Ok(guests::ready(guests::Kind::C)?)
+    ensure_system_package(workspace, packages)?;
+    Ok(guests::ready(kind)?)
 }
 
 /// Says what is missing when it cannot be had: nothing but benchmarks needs it.
@@ -170,7 +188,7 @@ fn ensure_rust_for_guests(workspace: &Workspace) {
 }
 
 /// Installs packages of Debian's, or says in one line what to install.
-fn ensure_system_package(workspace: &Workspace, package: &str) -> Result<()> {
+pub(crate) fn ensure_system_package(workspace: &Workspace, package: &str) -> Result<()> {
     let is_root = workspace.read("id -u").is_ok_and(|id| id.trim() == "0");
     if !is_root || !workspace.succeeds("apt-get --version") {
         bail!(

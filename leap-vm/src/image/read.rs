@@ -169,20 +169,15 @@ impl Image {
     /// Writes the pages of a memory over `bytes`, which hold what the image is relative to.
     fn copy_into(&self, index: usize, bytes: &mut [u8]) -> Result<(), ImageError> {
         let memory = self.memory(index)?;
-        let place = |page: u64| {
-            let start = usize::try_from(page).ok()?.checked_mul(PAGE_BYTES)?;
-            Some(start..start.checked_add(PAGE_BYTES)?)
-        };
+        // Pages behind the end: the memory is shorter in a later image.
+        let end = (bytes.len() / PAGE_BYTES) as u64;
+        let place = |page: u64| page as usize * PAGE_BYTES..(page as usize + 1) * PAGE_BYTES;
         let mut wanted = Vec::new();
         for run in &memory.runs {
-            for (page, nth) in (run.first..run.end()).zip(0..) {
+            for (page, nth) in (run.first..run.end().min(end)).zip(0..) {
                 match run.content {
                     Some(first) => wanted.push((first + nth, page)),
-                    None => {
-                        if let Some(zeros) = place(page).and_then(|place| bytes.get_mut(place)) {
-                            zeros.fill(0);
-                        }
-                    }
+                    None => bytes[place(page)].fill(0),
                 }
             }
         }
@@ -191,10 +186,7 @@ impl Image {
         self.for_each_block(|first, contents| {
             for (number, content) in (first..).zip(contents.chunks_exact(PAGE_BYTES)) {
                 while let Some((_, page)) = wanted.next_if(|&(wanted, _)| wanted == number) {
-                    // Pages behind the end: the memory is shorter in a later image.
-                    if let Some(to) = place(page).and_then(|place| bytes.get_mut(place)) {
-                        to.copy_from_slice(content);
-                    }
+                    bytes[place(page)].copy_from_slice(content);
                 }
             }
         })

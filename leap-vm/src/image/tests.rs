@@ -234,8 +234,10 @@ fn every_flipped_bit_is_noticed() -> Result<()> {
         let bytes = small(compression)?;
         assert_eq!(read_all(&bytes)?, captured(300));
         for at in 0..bytes.len() {
-            // All bits where the structure is, here and there one in pages and in what is zero.
+            // All bits; of pages that lie in it as they are, all bits where the structure is, and
+            // here and there one.
             let bits = match at {
+                _ if compression != Compression::None => 0..8,
                 0..600 => 0..8,
                 _ if at + 600 > bytes.len() => 0..8,
                 _ if at % 7 == 0 => at % 8..at % 8 + 1,
@@ -354,6 +356,38 @@ fn a_delta_needs_its_base() -> Result<()> {
     assert!(matches!(other, Err(ImageError::OtherBase { .. })));
     fs::rename(album.path("kept"), album.path("full"))?;
     album.check("delta")
+}
+
+/// A short image may speak of a memory of any length, and of any number of zeros in it.
+#[test]
+fn zeros_behind_the_memorys_end_take_no_time() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut base = None;
+    for (name, pages) in [("huge", 1 << 50), ("small", 1)] {
+        let captured = captured(pages);
+        let contents = Contents {
+            captured: &captured,
+            stops: StopsDigest::of(&stops()),
+            system: b"",
+            module: None,
+            memories: vec![MemoryPages {
+                length_bytes: (pages * PAGE_BYTES) as u64,
+                pages: Vec::new(),
+                zeroed: std::iter::once(0..(pages as u64).min(1 << 40)).collect(),
+            }],
+            base: base.take(),
+        };
+        let id = write_file(&directory.path().join(name), &contents, Compression::None)?;
+        base = Some(Base {
+            id,
+            name: name.to_owned(),
+        });
+    }
+    let chain = Chain::open(&directory.path().join("small"))?;
+    let mut bytes = vec![7; PAGE_BYTES];
+    chain.copy_into(0, &mut bytes)?;
+    assert!(bytes.iter().all(|&byte| byte == 0));
+    Ok(())
 }
 
 #[test]

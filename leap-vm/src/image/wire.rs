@@ -45,16 +45,26 @@ impl Encoder {
     }
 }
 
+/// What is read from a section takes no more than this: a section of a gigabyte may be a few
+/// kilobytes in the file, and one byte of it a value of 32.
+const MOST_DECODED_BYTES: usize = 1 << 30;
+
 /// Reads them back; `what` names the section in errors.
 #[derive(Debug)]
 pub(super) struct Decoder<'a> {
     rest: &'a [u8],
     what: &'static str,
+    /// Bytes that what is still to be read may take.
+    room: usize,
 }
 
 impl<'a> Decoder<'a> {
     pub(super) fn new(bytes: &'a [u8], what: &'static str) -> Self {
-        Self { rest: bytes, what }
+        Self {
+            rest: bytes,
+            what,
+            room: MOST_DECODED_BYTES,
+        }
     }
 
     pub(super) fn damaged(&self) -> ImageError {
@@ -91,15 +101,16 @@ impl<'a> Decoder<'a> {
     }
 
     /// As many parts as a count says, each of which takes at least one byte: so no count makes
-    /// us reserve more than the section has.
+    /// us reserve more than there is room for.
     pub(super) fn many<T>(
         &mut self,
         mut part: impl FnMut(&mut Self) -> Result<T, ImageError>,
     ) -> Result<Vec<T>, ImageError> {
         let count = self.u32()? as usize;
-        if count > self.rest.len() {
-            return Err(self.damaged());
-        }
+        let room = self.room.checked_sub(count.saturating_mul(size_of::<T>()));
+        self.room = room
+            .filter(|_| count <= self.rest.len())
+            .ok_or_else(|| self.damaged())?;
         (0..count).map(|_| part(self)).collect()
     }
 
@@ -119,5 +130,32 @@ impl<'a> Decoder<'a> {
             [] => Ok(()),
             _ => Err(self.damaged()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The parts that are read of `count`, and whether that was well.
+    fn read<T>(bytes: &[u8], part: fn(&mut Decoder<'_>) -> Result<T, ImageError>) -> (usize, bool) {
+        let mut parts = 0;
+        let read = Decoder::new(bytes, "test").many(|from| {
+            parts += 1;
+            part(from)
+        });
+        (parts, read.is_ok())
+    }
+
+    #[test]
+    fn nothing_is_read_of_more_than_there_is_room_for() {
+        let mut bytes = vec![0; 4 + 3000];
+        bytes[..4].copy_from_slice(&3000_u32.to_be_bytes());
+        let small = |from: &mut Decoder<'_>| from.u8();
+        assert_eq!(read(&bytes, small), (3000, true));
+        let large = |from: &mut Decoder<'_>| from.u8().map(|byte| [byte; 400_000]);
+        assert_eq!(read(&bytes, large), (0, false));
+        bytes[..4].copy_from_slice(&3001_u32.to_be_bytes());
+        assert_eq!(read(&bytes, small), (0, false));
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::observe::{plain_engine, run_plain};
+use crate::observe::{End, call, plain_engine, run_plain};
 use crate::vm::Engines;
 
 /// Programs with more checks than this are captured at some of them only, evenly spread.
@@ -41,14 +41,17 @@ fn programs_are_the_same_captured_at_every_stop() -> Result<()> {
     let plain = plain_engine()?;
     let engines = Engines::new()?;
     for (name, wasm) in programs()? {
-        check(&plain, &engines, &wasm).with_context(|| name)?;
+        let end = check(&plain, &engines, &wasm).with_context(|| name.clone())?;
+        // One that traps by mistake shows little.
+        let returns = matches!(end, End::Returned(_));
+        ensure!(returns == (name != "traps"), "{name}: {end:?}");
     }
     Ok(())
 }
 
-fn check(plain: &wasmtime::Engine, engines: &Engines, wasm: &[u8]) -> Result<()> {
-    let expected = run_plain(plain, wasm, "run")?;
-    let program = engines.compile(wasm, "run")?;
+fn check(plain: &wasmtime::Engine, engines: &Engines, wasm: &[u8]) -> Result<End> {
+    let expected = run_plain(plain, wasm, &call("run"))?;
+    let program = engines.compile(wasm, &call("run"))?;
     let whole = program.run(0, [])?;
     expected.ensure_same(&whole.observed, "instrumented")?;
     ensure!(whole.polls > 0, "no stop was passed");
@@ -69,5 +72,5 @@ fn check(plain: &wasmtime::Engine, engines: &Engines, wasm: &[u8]) -> Result<()>
             &format!("captured at every {distance}. check"),
         )?;
     }
-    Ok(())
+    Ok(expected.end)
 }

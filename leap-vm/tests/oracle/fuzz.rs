@@ -1,10 +1,16 @@
 //! Random modules, captured at random stops, moved at each.
 //!
-//! A few hundred in each run. `LEAP_FUZZ_MODULES=10000` tries more, `LEAP_FUZZ_SEED=n` begins at
-//! another seed. A failure names its seed; with `LEAP_FUZZ_MODULES=1` that one runs alone, and
-//! `LEAP_FUZZ_SAVE=file` keeps its module.
+//! A few hundred in each run. A longer one tells how far it is, and ends at the first seed that fails:
+//!
+//! ```text
+//! LEAP_FUZZ_MODULES=10000 cargo test -p leap-vm --test oracle random_modules -- --nocapture
+//! LEAP_FUZZ_MODULES=1 LEAP_FUZZ_SEED=n LEAP_FUZZ_SAVE=n.wasm cargo test …    that seed alone, its module kept
+//! ```
+
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use leap_vm::{Entry, Value};
 use wasm_smith::{Config, Module};
 
 use crate::observe::{End, plain_engine, run_plain};
@@ -22,10 +28,13 @@ fn random_modules_are_the_same_captured_at_random_stops() -> Result<()> {
     let plain = plain_engine()?;
     let engines = Engines::new()?;
     let mut seen = Seen::default();
+    let mut progress = Progress::new();
     for seed in first..first + count {
-        check(&plain, &engines, seed, &mut seen).with_context(|| format!("seed {seed}"))?;
+        check(&plain, &engines, seed, &mut seen)
+            .with_context(|| format!("LEAP_FUZZ_MODULES=1 LEAP_FUZZ_SEED={seed}"))?;
+        progress.tell(seed, &seen);
     }
-    eprintln!("{seen:?}");
+    progress.tell_end(&seen);
     ensure!(
         count < MODULES || seen.captures > count / 2,
         "too few captures to mean anything: {seen:?}"
@@ -37,10 +46,43 @@ fn random_modules_are_the_same_captured_at_random_stops() -> Result<()> {
 #[derive(Debug, Default)]
 struct Seen {
     modules: u64,
-    runs: u64,
+    /// Functions that were called, each four times and more.
+    functions: u64,
     traps: u64,
     polls: u64,
+    /// As many moves from one back end to another.
     captures: u64,
+}
+
+/// Says now and then how far a long run is.
+struct Progress {
+    start: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    const EVERY: Duration = Duration::from_secs(10);
+
+    fn new() -> Self {
+        let start = Instant::now();
+        Self { start, told: start }
+    }
+
+    fn tell(&mut self, seed: u64, seen: &Seen) {
+        if self.told.elapsed() >= Self::EVERY {
+            self.told = Instant::now();
+            eprintln!("up to seed {seed}: {}", self.line(seen));
+        }
+    }
+
+    fn tell_end(&self, seen: &Seen) {
+        eprintln!("no seed failed: {}", self.line(seen));
+    }
+
+    fn line(&self, seen: &Seen) -> String {
+        let seconds = self.start.elapsed().as_secs_f64();
+        format!("{seen:?}, {:.1} modules/s", seen.modules as f64 / seconds)
+    }
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -56,7 +98,8 @@ fn check(plain: &wasmtime::Engine, engines: &Engines, seed: u64, seen: &mut Seen
         std::fs::write(file, &wasm)?;
     }
     seen.modules += 1;
-    for entry in entries(&wasm)? {
+    for entry in entries(&wasm, &mut random)? {
+        let name = &entry.name;
         let expected = run_plain(plain, &wasm, &entry)?;
         if is_beyond_comparison(&expected.end) {
             continue;
@@ -66,10 +109,10 @@ fn check(plain: &wasmtime::Engine, engines: &Engines, seed: u64, seen: &mut Seen
         let whole = match program.run(first, []) {
             Ok(whole) => whole,
             Err(_) if expected.left.is_none() => continue,
-            Err(error) => return Err(error.context(entry)),
+            Err(error) => return Err(error.context(name.clone())),
         };
-        expected.ensure_same(&whole.observed, &format!("{entry}, instrumented"))?;
-        seen.runs += 1;
+        expected.ensure_same(&whole.observed, &format!("{name}, instrumented"))?;
+        seen.functions += 1;
         seen.traps += u64::from(matches!(expected.end, End::Trapped(_)));
         seen.polls += u64::from(whole.polls);
         for _ in 0..3 {
@@ -78,8 +121,8 @@ fn check(plain: &wasmtime::Engine, engines: &Engines, seed: u64, seen: &mut Seen
             let stops = std::iter::repeat_with(move || 1 + (stops.next() % (2 * mean)) as u32);
             let run = program
                 .run(random.next() as usize, stops)
-                .with_context(|| entry.clone())?;
-            expected.ensure_same(&run.observed, &format!("{entry}, moved"))?;
+                .with_context(|| name.clone())?;
+            expected.ensure_same(&run.observed, &format!("{name}, moved"))?;
             seen.captures += u64::from(run.captures);
         }
     }
@@ -122,6 +165,9 @@ fn module(random: &mut Random) -> Option<Vec<u8>> {
         max_memory32_bytes: 1 << 20,
         max_memory64_bytes: 1 << 20,
         max_table_elements: 1000,
+        // Else one grows by gigabytes now and then, which are moved and compared for nothing.
+        memory_max_size_required: true,
+        table_max_size_required: true,
         max_instructions: 300,
         max_nesting_depth: 12,
         ..Config::default()
@@ -132,16 +178,33 @@ fn module(random: &mut Random) -> Option<Vec<u8>> {
     Some(module.to_bytes())
 }
 
-/// The exported functions that take nothing.
-fn entries(wasm: &[u8]) -> Result<Vec<String>> {
+/// Calls of exported functions that take nothing but numbers.
+fn entries(wasm: &[u8], random: &mut Random) -> Result<Vec<Entry>> {
     let engine = plain_engine()?;
     let module = wasmtime::Module::new(&engine, wasm).map_err(|e| anyhow::anyhow!("{e:#}"))?;
-    Ok(module
-        .exports()
-        .filter(|export| export.ty().func().is_some_and(|ty| ty.params().len() == 0))
-        .map(|export| export.name().to_owned())
-        .take(4)
-        .collect())
+    let calls = module.exports().filter_map(|export| {
+        let ty = export.ty();
+        let parameters = ty.func()?.params();
+        let arguments = parameters.map(|ty| argument(&ty, random));
+        Some(Entry {
+            name: export.name().to_owned(),
+            arguments: arguments.collect::<Option<_>>()?,
+        })
+    });
+    Ok(calls.take(4).collect())
+}
+
+/// A number of that type: small ones are as likely as any.
+fn argument(ty: &wasmtime::ValType, random: &mut Random) -> Option<Value> {
+    let bits = random.next() >> (random.next() % 64);
+    Some(match ty {
+        wasmtime::ValType::I32 => Value::I32(bits as i32),
+        wasmtime::ValType::I64 => Value::I64(bits.cast_signed()),
+        wasmtime::ValType::F32 => Value::F32(bits as u32),
+        wasmtime::ValType::F64 => Value::F64(bits),
+        wasmtime::ValType::V128 => Value::V128(u128::from(bits) << 64 | u128::from(random.next())),
+        wasmtime::ValType::Ref(_) => return None,
+    })
 }
 
 /// The generator `splitmix64`: the same seed, the same module, for ever.

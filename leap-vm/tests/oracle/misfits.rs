@@ -2,15 +2,16 @@
 
 use anyhow::{Result, ensure};
 use leap_vm::{
-    Captured, FrameRecord, HostFrame, NoSystem, Process, Reference, Stage, StopKind, TableState,
-    Value, VmError,
+    Captured, Entry, FrameRecord, HostFrame, NoSystem, Outcome, Process, Reference, Stage,
+    StopKind, TableState, Value, VmError,
 };
 
 use crate::every_stop::program_bytes;
+use crate::observe::call;
 use crate::vm::{Engines, Program};
 
 fn captured(name: &str, polls: u32) -> Result<(Program, Captured)> {
-    let program = Engines::new()?.compile(&program_bytes(name)?, "run")?;
+    let program = Engines::new()?.compile(&program_bytes(name)?, &call("run"))?;
     let captured = program.capture_at(0, polls)?;
     Ok((program, captured))
 }
@@ -81,7 +82,7 @@ fn states_that_cannot_be_are_refused() -> Result<()> {
 fn the_state_at_a_stop_is_the_same_under_each_back_end() -> Result<()> {
     let engines = Engines::new()?;
     for name in ["operands", "references", "exceptions", "vectors"] {
-        let program = engines.compile(&program_bytes(name)?, "run")?;
+        let program = engines.compile(&program_bytes(name)?, &call("run"))?;
         for polls in [1, 5, 9] {
             let first = program.capture_at(0, polls)?;
             for back_end in [1, 2] {
@@ -108,5 +109,40 @@ fn a_changed_state_is_seen() -> Result<()> {
     let sound = program.finish(&sound)?;
     ensure!(sound == vec![Value::I32(21)], "{sound:?}");
     ensure!(program.finish(&changed)? != sound);
+    Ok(())
+}
+
+/// Each exception holds the one before twice: there are 40, not 2^40.
+const SHARED: &str = r#"(module
+  (tag $two (param exnref exnref))
+  (func $pair (param $e exnref) (result exnref)
+    (block $h (result exnref)
+      (try_table (catch_all_ref $h) (throw $two (local.get $e) (local.get $e)))
+      (unreachable)))
+  (func (export "run") (param $n i32) (local $e exnref)
+    (loop $l
+      (local.set $e (call $pair (local.get $e)))
+      (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (loop $l
+      (br_if $l (i32.lt_s (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 100))))
+    (throw_ref (local.get $e))))"#;
+
+#[test]
+fn an_exception_that_is_held_twice_is_captured_once() -> Result<()> {
+    let entry = Entry {
+        name: "run".to_owned(),
+        arguments: vec![Value::I32(40)],
+    };
+    let program = Engines::new()?.compile(&wat::parse_str(SHARED)?, &entry)?;
+    let captured = program.capture_at(0, 60)?;
+    ensure!(
+        captured.exceptions.len() == 40,
+        "{}",
+        captured.exceptions.len()
+    );
+    let mut process = Process::rebuild(program.module(1), NoSystem, &captured)?;
+    process.stop_after(5);
+    ensure!(matches!(process.run()?, Outcome::Stopped));
+    ensure!(process.capture()?.exceptions == captured.exceptions);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What a program does, as far as anybody outside can tell.
 
 use anyhow::{Result, ensure};
-use leap_vm::{EngineOptions, Value};
+use leap_vm::{EngineOptions, Entry, Value};
 
 /// The end of a run and what it left behind.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,19 +38,21 @@ impl Observed {
             left.globals
         );
         for (index, (memory, other)) in left.memories.iter().zip(&other.memories).enumerate() {
-            let first = memory
-                .iter()
-                .zip(other)
-                .position(|(byte, other)| byte != other);
             ensure!(
-                memory.len() == other.len() && first.is_none(),
-                "{how}: memory {index} of {} instead of {} bytes differs at {first:?}",
+                memory == other,
+                "{how}: memory {index} of {} instead of {} bytes differs at {:?}",
                 other.len(),
-                memory.len()
+                memory.len(),
+                first_difference(memory, other)
             );
         }
         Ok(())
     }
+}
+
+fn first_difference(bytes: &[u8], others: &[u8]) -> Option<usize> {
+    let mut both = bytes.iter().zip(others);
+    both.position(|(byte, other)| byte != other)
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -71,8 +73,16 @@ fn refused(error: wasmtime::Error) -> anyhow::Error {
     anyhow::anyhow!("{error:#}")
 }
 
-/// Runs the original module's `entry`, which takes nothing.
-pub(crate) fn run_plain(engine: &wasmtime::Engine, wasm: &[u8], entry: &str) -> Result<Observed> {
+/// The call of a function that takes nothing.
+pub(crate) fn call(name: &str) -> Entry {
+    Entry {
+        name: name.to_owned(),
+        arguments: Vec::new(),
+    }
+}
+
+/// Runs the original module from `entry`.
+pub(crate) fn run_plain(engine: &wasmtime::Engine, wasm: &[u8], entry: &Entry) -> Result<Observed> {
     let module = wasmtime::Module::new(engine, wasm).map_err(refused)?;
     let mut store = wasmtime::Store::new(engine, ());
     let mut observed = Observed {
@@ -87,10 +97,11 @@ pub(crate) fn run_plain(engine: &wasmtime::Engine, wasm: &[u8], entry: &str) -> 
         }
     };
     let function = instance
-        .get_func(&mut store, entry)
-        .ok_or_else(|| anyhow::anyhow!("no function {entry}"))?;
+        .get_func(&mut store, &entry.name)
+        .ok_or_else(|| anyhow::anyhow!("no function {}", entry.name))?;
+    let arguments: Vec<wasmtime::Val> = entry.arguments.iter().map(engine_value).collect();
     let mut results = vec![wasmtime::Val::I32(0); function.ty(&store).results().len()];
-    observed.end = match function.call(&mut store, &[], &mut results) {
+    observed.end = match function.call(&mut store, &arguments, &mut results) {
         Ok(()) => End::Returned(results.iter().filter_map(number).collect()),
         Err(error) => End::Trapped(error.root_cause().to_string()),
     };
@@ -115,6 +126,18 @@ fn observe(store: &mut wasmtime::Store<()>, instance: wasmtime::Instance, into: 
             }
             _ => {}
         }
+    }
+}
+
+/// An argument, which is a number.
+fn engine_value(value: &Value) -> wasmtime::Val {
+    match *value {
+        Value::I32(value) => value.into(),
+        Value::I64(value) => value.into(),
+        Value::F32(bits) => wasmtime::Val::F32(bits),
+        Value::F64(bits) => wasmtime::Val::F64(bits),
+        Value::V128(bits) => wasmtime::Val::V128(bits.into()),
+        Value::Reference(_) => panic!("no test passes references"),
     }
 }
 

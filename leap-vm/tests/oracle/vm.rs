@@ -11,7 +11,7 @@ use crate::observe::{End, Left, Observed};
 /// A program compiled by each back end. Polls are as dense as they can be.
 pub(crate) struct Program {
     modules: Vec<Module>,
-    entry: String,
+    entry: Entry,
 }
 
 pub(crate) struct Engines(Vec<Engine>);
@@ -40,11 +40,11 @@ impl Engines {
         Ok(Self(engines.collect::<Result<_>>()?))
     }
 
-    pub(crate) fn compile(&self, wasm: &[u8], entry: &str) -> Result<Program> {
+    pub(crate) fn compile(&self, wasm: &[u8], entry: &Entry) -> Result<Program> {
         let modules = self.0.iter().map(|engine| Ok(engine.compile(wasm)?));
         Ok(Program {
             modules: modules.collect::<Result<_>>()?,
-            entry: entry.to_owned(),
+            entry: entry.clone(),
         })
     }
 }
@@ -65,11 +65,7 @@ impl Program {
         let mut stops = stops.into_iter();
         let mut polls = 0_u32;
         let mut captures = 0;
-        let entry = Entry {
-            name: self.entry.clone(),
-            arguments: Vec::new(),
-        };
-        let mut process = Process::start(&self.modules[at], NoSystem, entry)?;
+        let mut process = Process::start(&self.modules[at], NoSystem, self.entry.clone())?;
         loop {
             let distance = stops.next().unwrap_or(NEVER);
             process.stop_after(distance);
@@ -105,11 +101,7 @@ impl Program {
 
     /// The state at the `polls`-th check.
     pub(crate) fn capture_at(&self, back_end: usize, polls: u32) -> Result<Captured> {
-        let entry = Entry {
-            name: self.entry.clone(),
-            arguments: Vec::new(),
-        };
-        let mut process = Process::start(&self.modules[back_end], NoSystem, entry)?;
+        let mut process = Process::start(&self.modules[back_end], NoSystem, self.entry.clone())?;
         process.stop_after(polls);
         match process.run()? {
             Outcome::Stopped => Ok(process.capture()?),
@@ -134,7 +126,10 @@ impl Program {
 }
 
 /// Captures a stopped process and rebuilds it under the back end of `module`.
-fn relocate(process: &mut Process<NoSystem>, module: &Module) -> Result<Process<NoSystem>> {
+pub(crate) fn relocate(
+    process: &mut Process<NoSystem>,
+    module: &Module,
+) -> Result<Process<NoSystem>> {
     let captured = process.capture()?;
     let mut rebuilt = Process::rebuild(module, NoSystem, &captured)?;
     for index in 0..captured.memories.len() as u32 {

@@ -1,6 +1,8 @@
 //! Guests in C, run as they are and moved from image to image: the same output, the same end.
 
-mod guests;
+mod c;
+mod corpus;
+mod hostile;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -115,10 +117,10 @@ impl Stage {
                 back_end,
                 ..EngineOptions::default()
             };
-            let tracking = [Tracking::Userfault, Tracking::Protect][nth % 2];
+            let tracking = [Tracking::Auto, Tracking::Protect][nth % 2];
             ProgramEngine::new(options, tracking)
         };
-        let module = guests::build(guest)?;
+        let module = c::build(guest)?;
         let engines = BACK_ENDS.into_iter().enumerate().map(engine);
         let engines: Vec<ProgramEngine> = engines.collect::<Result<_, _>>()?;
         let modules = engines.iter().map(|engine| engine.compile(&module));
