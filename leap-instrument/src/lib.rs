@@ -64,7 +64,9 @@
 //!   original's bytes: ask [`Origins`] for those.) Only the start function is not called any more;
 //!   [`StopMap::start`] names it for the host to call.
 //! - No value reaches a cold path that its stop does not save. Cold paths of sliced loops and of
-//!   tail calls call nothing; the others call savers only, and go on nowhere but out.
+//!   tail calls call nothing; the others call savers only, or the engine to grow a table of saved
+//!   references, and go on nowhere but out.
+//! - No cold path needs room on the stack.
 //! - Where a function of the host is interrupted, its caller has a record.
 //! - The same module always gets the same stops with the same numbers.
 //! - Any bytes give a module or an [`Error`], never a panic, and take time and memory in

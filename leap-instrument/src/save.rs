@@ -9,7 +9,7 @@
 //! paths met in a block with values that they brought, be it only the address of a record, these
 //! tied far parts of a function together, and a large one (SQLite's interpreter) ran 8 to 25 % slower.
 
-use wasm_encoder::MemArg;
+use wasm_encoder::{BlockType, MemArg};
 
 use crate::abi::{control, flag, record, record_bytes, value_bytes};
 use crate::emit::Emitter;
@@ -36,6 +36,8 @@ impl Emitter<'_> {
 
         if plan.saves_in_place(&plan.stops[stop as usize]) {
             self.save_in_place(stop, &values);
+        } else if values.iter().any(|(_, ty)| ty.is_reference()) {
+            self.save_with_references(stop, &values);
         } else if plan.stages {
             self.save_by_stage(stop, &values);
         } else {
@@ -73,6 +75,84 @@ impl Emitter<'_> {
             self.sink().call(saver);
             rest = left;
         }
+    }
+
+    /// Saves without savers: see there.
+    fn save_with_references(&mut self, stop: u32, values: &[(u32, ValType)]) {
+        let at = self.locals.take(ValType::I32);
+        let name = long_name(self.plan.function, stop);
+        let save = self.control(control::SAVE);
+        let at_flag = self.control(control::FLAG);
+        let at_name = self.record_argument(record::FUNCTION);
+        self.sink()
+            .i32_const(0)
+            .i32_load(save)
+            .i32_const(7)
+            .i32_add()
+            .i32_const(-8)
+            .i32_and()
+            .local_tee(at)
+            .i64_const(name)
+            .i64_store(at_name);
+        let places = self.save_references(values);
+        for (&(local, ty), offset) in values.iter().zip(offsets(values)) {
+            let argument = self.record_argument(offset);
+            let value = places.iter().find(|(reference, _)| *reference == local);
+            let value = value.map_or(local, |&(_, place)| place);
+            self.sink().local_get(at).local_get(value);
+            store(&mut self.sink(), ty, argument);
+        }
+        for (_, place) in places {
+            self.locals.give_back(place, ValType::I32);
+        }
+        let bytes = record_bytes(values.iter().map(|&(_, ty)| ty));
+        self.sink()
+            .i32_const(0)
+            .local_get(at)
+            .i32_const(bytes as i32)
+            .i32_add()
+            .i32_store(save)
+            .i32_const(0)
+            .i32_const(flag::UNWINDING as i32)
+            .i32_store(at_flag);
+        self.locals.give_back(at, ValType::I32);
+    }
+
+    /// Puts the references among the values into their tables; gives, for the local with each, one
+    /// with its place. Places are shared by the tables, to keep one counter. A stack of any depth must
+    /// find room, so the tables grow; at least twofold, so that a deep stack seldom does it.
+    fn save_references(&mut self, values: &[(u32, ValType)]) -> Vec<(u32, u32)> {
+        let counter = self.control(control::REFERENCES);
+        let references = values.iter().filter(|(_, ty)| ty.is_reference());
+        let mut places = Vec::new();
+        for &(local, ty) in references {
+            let table = self.target.reference_table(ty);
+            let place = self.locals.take(ValType::I32);
+            self.sink()
+                .i32_const(0)
+                .i32_load(counter)
+                .local_tee(place)
+                .table_size(table)
+                .i32_ge_u()
+                .if_(BlockType::Empty)
+                .ref_null(ty.heap())
+                .local_get(place)
+                .i32_const(1)
+                .i32_add()
+                .table_grow(table)
+                .drop()
+                .end()
+                .local_get(place)
+                .local_get(local)
+                .table_set(table)
+                .i32_const(0)
+                .local_get(place)
+                .i32_const(1)
+                .i32_add()
+                .i32_store(counter);
+            places.push((local, place));
+        }
+        places
     }
 
     fn push_name(&mut self, stop: u32) -> Name {

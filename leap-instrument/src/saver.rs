@@ -24,6 +24,10 @@
 //! - Arguments have registers of their own, and a small function whose values live in others
 //!   would move them about on its hot path already (`fib` by a tenth). It puts them into the
 //!   *stage* of the control memory, and one saver fetches them from there.
+//!
+//! A saver calls nothing, and keeps nothing on the stack: so the engine does not ask whether there is
+//! room for it, and the deepest frame that the stack has room for can be saved. References are not
+//! handed to savers, since to put them into tables may take a call.
 
 use wasm_encoder::{BlockType, InstructionSink};
 
@@ -254,49 +258,8 @@ impl SaverBody<'_> {
 
     fn value(&mut self, param: u32, ty: ValType, offset: u32) {
         let at = self.target.record(offset);
-        self.sink.local_get(self.at);
-        if ty.is_reference() {
-            self.reference(param, ty);
-        } else {
-            self.sink.local_get(param);
-        }
+        self.sink.local_get(self.at).local_get(param);
         store(&mut self.sink, ty, at);
-    }
-
-    /// Puts a reference into its table and pushes its place there. Places are shared by the
-    /// tables, to keep one counter. A stack of any depth must find room, so the tables grow; at least
-    /// twofold, so that a deep stack seldom does it.
-    fn reference(&mut self, param: u32, ty: ValType) {
-        let table = self.target.reference_table(ty);
-        let counter = self.target.control(control::REFERENCES);
-        self.sink
-            .i32_const(0)
-            .i32_load(counter)
-            .table_size(table)
-            .i32_ge_u()
-            .if_(BlockType::Empty)
-            .ref_null(ty.heap())
-            .i32_const(0)
-            .i32_load(counter)
-            .i32_const(1)
-            .i32_add()
-            .table_grow(table)
-            .drop()
-            .end()
-            .i32_const(0)
-            .i32_load(counter)
-            .local_get(param)
-            .table_set(table)
-            .i32_const(0)
-            .i32_const(0)
-            .i32_load(counter)
-            .i32_const(1)
-            .i32_add()
-            .i32_store(counter)
-            .i32_const(0)
-            .i32_load(counter)
-            .i32_const(1)
-            .i32_sub();
     }
 }
 

@@ -68,7 +68,7 @@ impl TrapFrame {
         let stop = module.stop_map().stop(record.function, record.stop);
         Self {
             function: Some(record.function),
-            name: None,
+            name: name_of(record.function, module),
             offset: stop.map(|stop| stop.offset),
         }
     }
@@ -88,14 +88,20 @@ impl TrapFrame {
     /// Modules of continuations have no names of their own.
     fn in_continuation(frame: &wasmtime::FrameInfo, module: &Module) -> Self {
         let function = module.continued_function(frame.module(), frame.func_index());
-        let mut functions = module.compiled().functions();
-        let named = functions.find(|named| Some(named.index.as_u32()) == function);
         Self {
             function,
-            name: named.and_then(|named| named.name),
+            name: function.and_then(|function| name_of(function, module)),
             offset: None,
         }
     }
+}
+
+/// The name of a function of the original module, if that gives one.
+fn name_of(function: u32, module: &Module) -> Option<String> {
+    let mut functions = module.compiled().functions();
+    functions
+        .find(|named| named.index.as_u32() == function)?
+        .name
 }
 
 impl fmt::Display for Trap {

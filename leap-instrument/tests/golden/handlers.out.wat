@@ -4,7 +4,6 @@
   (type (;2;) (func (param i32) (result i32)))
   (type (;3;) (func (param i32 i32 i32)))
   (type (;4;) (func (result funcref)))
-  (type (;5;) (func (param i32 i32 funcref)))
   (import "env" "f" (func $f (;0;) (type 0)))
   (table (;0;) 0 funcref)
   (memory (;0;) 1)
@@ -23,9 +22,8 @@
   (export "leap:memory.init:0:0" (func 3))
   (export "leap:data.drop:0" (func 4))
   (export "leap:ref.func:2" (func 5))
-  (export "leap:open:I32:I32:FuncRef" (func 6))
   (func (;1;) (type 2) (param $kept i32) (result i32)
-    (local $r funcref)
+    (local $r funcref) (local i32 i32)
     block $caught
       ref.func $h
       local.set $r
@@ -36,10 +34,50 @@
           i32.load 1
           (@metadata.code.branch_hint "\00")
           if ;; label = @4
-            i32.const 1
-            local.get $kept
+            i32.const 0
+            i32.load 1 offset=4
+            i32.const 7
+            i32.add
+            i32.const -8
+            i32.and
+            local.tee 2
+            i64.const 1
+            i64.store 1 align=1
+            i32.const 0
+            i32.load 1 offset=16
+            local.tee 3
+            table.size 0
+            i32.ge_u
+            if ;; label = @5
+              ref.null func
+              local.get 3
+              i32.const 1
+              i32.add
+              table.grow 0
+              drop
+            end
+            local.get 3
             local.get $r
-            call 6
+            table.set 0
+            i32.const 0
+            local.get 3
+            i32.const 1
+            i32.add
+            i32.store 1 offset=16
+            local.get 2
+            local.get $kept
+            i32.store 1 offset=16 align=1
+            local.get 2
+            local.get 3
+            i32.store 1 offset=20 align=1
+            i32.const 0
+            local.get 2
+            i32.const 24
+            i32.add
+            i32.store 1 offset=4
+            i32.const 0
+            i32.const 2
+            i32.store 1
             br $caught
           end
         end
@@ -74,66 +112,6 @@
   )
   (func (;5;) (type 4) (result funcref)
     ref.func $h
-  )
-  (func (;6;) (type 5) (param i32 i32 funcref)
-    (local i32)
-    i32.const 0
-    i32.load 1 offset=4
-    i32.const 7
-    i32.add
-    i32.const -8
-    i32.and
-    local.set 3
-    i32.const 0
-    i32.const 2
-    i32.store 1
-    local.get 3
-    local.get 0
-    i32.const 1048575
-    i32.and
-    i32.store 1 align=1
-    local.get 3
-    local.get 0
-    i32.const 20
-    i32.shr_u
-    i32.store 1 offset=4 align=1
-    local.get 3
-    local.get 1
-    i32.store 1 offset=16 align=1
-    local.get 3
-    i32.const 0
-    i32.load 1 offset=16
-    table.size 0
-    i32.ge_u
-    if ;; label = @1
-      ref.null func
-      i32.const 0
-      i32.load 1 offset=16
-      i32.const 1
-      i32.add
-      table.grow 0
-      drop
-    end
-    i32.const 0
-    i32.load 1 offset=16
-    local.get 2
-    table.set 0
-    i32.const 0
-    i32.const 0
-    i32.load 1 offset=16
-    i32.const 1
-    i32.add
-    i32.store 1 offset=16
-    i32.const 0
-    i32.load 1 offset=16
-    i32.const 1
-    i32.sub
-    i32.store 1 offset=20 align=1
-    i32.const 0
-    local.get 3
-    i32.const 24
-    i32.add
-    i32.store 1 offset=4
   )
   (data $d (;0;) "leap")
 )

@@ -3,19 +3,17 @@
   (type (;1;) (func (param i32)))
   (type (;2;) (func (param i32) (result i32)))
   (type (;3;) (func (result i32)))
-  (type (;4;) (func (param i32 i32 funcref)))
-  (type (;5;) (func (param i32 i32 i32)))
-  (import "program" "leap:open:I32:I32:FuncRef" (func (;0;) (type 4)))
-  (import "program" "leap:memory.init:0:0" (func (;1;) (type 5)))
-  (import "program" "leap:data.drop:0" (func (;2;) (type 0)))
+  (type (;4;) (func (param i32 i32 i32)))
+  (import "program" "leap:memory.init:0:0" (func (;0;) (type 4)))
+  (import "program" "leap:data.drop:0" (func (;1;) (type 0)))
   (import "program" "leap:funcrefs" (table (;0;) 0 funcref))
   (import "host" "resume" (table (;1;) 0 funcref))
   (import "program" "leap:m0" (memory (;0;) 1))
   (import "program" "leap:control" (memory (;1;) 65536 65536))
   (import "program" "leap:e0" (tag (;0;) (type 1) (param i32)))
-  (export "c0" (func 3))
-  (func (;3;) (type 3) (result i32)
-    (local i32 funcref i32 i32)
+  (export "c0" (func 2))
+  (func (;2;) (type 3) (result i32)
+    (local i32 funcref i32 i32 i32 i32)
     block ;; label = @1
       i32.const 0
       i32.load 1 offset=8
@@ -53,10 +51,50 @@
             i32.load 1
             (@metadata.code.branch_hint "\00")
             if ;; label = @5
-              i32.const 1
-              local.get 0
+              i32.const 0
+              i32.load 1 offset=4
+              i32.const 7
+              i32.add
+              i32.const -8
+              i32.and
+              local.tee 4
+              i64.const 1
+              i64.store 1 align=1
+              i32.const 0
+              i32.load 1 offset=16
+              local.tee 5
+              table.size 0
+              i32.ge_u
+              if ;; label = @6
+                ref.null func
+                local.get 5
+                i32.const 1
+                i32.add
+                table.grow 0
+                drop
+              end
+              local.get 5
               local.get 1
-              call 0
+              table.set 0
+              i32.const 0
+              local.get 5
+              i32.const 1
+              i32.add
+              i32.store 1 offset=16
+              local.get 4
+              local.get 0
+              i32.store 1 offset=16 align=1
+              local.get 4
+              local.get 5
+              i32.store 1 offset=20 align=1
+              i32.const 0
+              local.get 4
+              i32.const 24
+              i32.add
+              i32.store 1 offset=4
+              i32.const 0
+              i32.const 2
+              i32.store 1
               br 4 (;@1;)
             end
           end
@@ -64,8 +102,8 @@
         i32.const 0
         i32.const 0
         i32.const 4
+        call 0
         call 1
-        call 2
         local.get 1
         ref.is_null
         return

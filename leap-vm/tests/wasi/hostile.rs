@@ -43,7 +43,6 @@ impl Victim {
                 countdown: true,
                 ..Options::default()
             },
-            saved_references: 256,
             ..EngineOptions::default()
         };
         let engine = ProgramEngine::new(options, Tracking::Auto)?;
