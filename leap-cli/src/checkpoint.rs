@@ -12,8 +12,9 @@ use crate::process;
 /// Write the whole state of a running program to a file: leap checkpoint 4711 -o prog.leap
 ///
 /// The program is one that `leap run` or `leap restore` runs; its process id is that of the command.
-/// The program pauses for as long as it takes to copy the pages that it uses, and runs on while they
-/// are written; with --stop it ends instead. When the command is done, the file is safe on disk.
+/// The program pauses for as long as it takes to copy what it changed while all else was copied, and runs
+/// on while the file is written; with --stop it ends instead. When the command is done, the file is safe
+/// on disk.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

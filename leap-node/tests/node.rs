@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use leap::CallError;
 use leap_node::{Node, NodeError, NodeOptions};
 use serde_json::{Value, json};
 
@@ -105,6 +106,71 @@ async fn bad_requests_are_told_what_is_wrong_and_change_nothing() -> anyhow::Res
     );
     node.shutdown().await;
     Ok(())
+}
+
+/// A request for each handler of the services that every node has.
+const REQUESTS: [(&str, &str, &str); 10] = [
+    ("kv", "get", r#""a""#),
+    ("kv", "scan", r#"{"from": "a", "to": "b", "limit": 3}"#),
+    ("kv", "put", r#"{"key": "a", "value": "1"}"#),
+    ("kv", "delete", r#""a""#),
+    (
+        "kv",
+        "compare_and_swap",
+        r#"{"key": "a", "expected": null, "new": "1"}"#,
+    ),
+    ("log", "tail", "null"),
+    ("log", "read", r#"[0, 10]"#),
+    ("log", "append", r#"["1", "2"]"#),
+    ("log", "trim", "1"),
+    ("kv", "nothing", "null"),
+];
+
+#[test]
+fn any_body_is_answered_or_refused() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let node = runtime.block_on(node(data.path())).unwrap();
+    let call = |object: &str, method: &str, body: Vec<u8>| {
+        let answer = runtime.block_on(node.host().call(object, method, body.clone().into()));
+        match answer {
+            Ok(answer) => assert!(serde_json::from_slice::<Value>(&answer).is_ok()),
+            Err(CallError::BadRequest { .. } | CallError::NoSuchMethod { .. }) => {}
+            Err(error) => panic!("{object}.{method} {body:?}: {error}"),
+        }
+    };
+    bolero::check!()
+        .with_type::<(u8, u8, u8, Vec<u8>)>()
+        .for_each(|(request, at, byte, any)| {
+            let (object, method, body) = REQUESTS[usize::from(*request) % REQUESTS.len()];
+            call(object, method, any.clone());
+            // Almost right: one byte is another, and one that ends too early.
+            let mut body = body.as_bytes().to_vec();
+            let at = usize::from(*at) % body.len();
+            body[at] = *byte;
+            call(object, method, body.clone());
+            body.truncate(at);
+            call(object, method, body);
+        });
+    // It is as well as before.
+    call("kv", "put", REQUESTS[2].2.as_bytes().to_vec());
+    runtime.block_on(node.shutdown());
+}
+
+#[test]
+fn each_request_is_one_that_its_handler_understands() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let node = runtime.block_on(node(data.path())).unwrap();
+    for (object, method, body) in REQUESTS {
+        let answer = runtime.block_on(node.host().call(object, method, body.into()));
+        assert_eq!(
+            answer.is_ok(),
+            method != "nothing",
+            "{object}.{method} {answer:?}"
+        );
+    }
+    runtime.block_on(node.shutdown());
 }
 
 #[tokio::test]

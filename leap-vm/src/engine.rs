@@ -91,10 +91,10 @@ impl EngineOptions {
                 .cranelift_regalloc_algorithm(wasmtime::RegallocAlgorithm::SinglePass),
             BackEnd::Interpreter => config.target(interpreter_target())?,
         };
-        // Where a function begins in its cache line can change a recursion's time by a fifth, and
+        // Where a function begins in its cache line can change a loop's or a recursion's time by a fifth, and
         // is otherwise left to chance.
         // SAFETY: functions may be aligned to more than they need.
-        unsafe { config.cranelift_flag_set("log2_min_function_alignment", "6") };
+        unsafe { config.cranelift_flag_set("log2_min_function_alignment", "5") };
         if let Some(memories) = &self.memories {
             config.with_host_memory(Arc::clone(memories));
         }
