@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use leap::{GroupCommit, HostStatus, RepairStatus};
+use leap::{HostStatus, RepairStatus};
 
-use crate::cluster::{Cluster, OnOff, Settings, book, service_name};
+use crate::cluster::{Cluster, Settings, book, service_name};
 use crate::report::Report;
 use crate::reservations::closed;
 
@@ -22,15 +22,13 @@ pub(crate) struct Recovery {
     /// Clients that keep the cluster busy
     #[arg(long, default_value_t = 8)]
     clients: usize,
-    /// Milliseconds added to every durable write
-    #[arg(long, default_value_t = 0)]
-    storage_latency_ms: u64,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 impl Recovery {
     pub(crate) async fn run(self) -> anyhow::Result<Report> {
-        let settings = Settings::new(OnOff::On, GroupCommit::Adaptive, self.storage_latency_ms);
-        let mut cluster = Cluster::start(SERVICES, settings).await?;
+        let mut cluster = Cluster::start(SERVICES, self.settings).await?;
         let mut pauses = Vec::new();
         let mut wasted = Wasted::default();
         for kill in 0..self.kills {
