@@ -171,8 +171,9 @@ pub enum Admission {
 /// Where a participant is in its life.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Phase {
-    /// Waits to be admitted.
-    Joining,
+    /// Waits to be admitted. Whoever wants to leave before is admitted first: what storage gave it is
+    /// the cluster's business.
+    Joining { leaving: bool },
     /// The driver brings back an old state; the world-line to enter then.
     Restoring {
         world_line: WorldLine,
@@ -218,7 +219,7 @@ impl Participant {
             incarnation,
             speculation,
             rules: Rules::default(),
-            phase: Phase::Joining,
+            phase: Phase::Joining { leaving: false },
             world_line: WorldLine::default(),
             history: History::default(),
             channels: BTreeMap::new(),
@@ -513,7 +514,7 @@ impl Participant {
         let fragment = self.fragment();
         let (object, incarnation) = (self.id, self.incarnation);
         match self.phase {
-            Phase::Joining => {
+            Phase::Joining { .. } => {
                 self.tell_coordinator(ToCoordinator::Join {
                     object,
                     incarnation,
@@ -551,13 +552,13 @@ impl Participant {
                 keep,
                 boundary,
             } => {
-                if incarnation == self.incarnation && self.phase == Phase::Joining {
+                if incarnation == self.incarnation && self.is_joining() {
                     self.merge_boundary(boundary);
                     self.roll_back(keep, world_line);
                 }
             }
             // The answer to our join will say all of this.
-            _ if self.phase == Phase::Joining => {}
+            _ if self.is_joining() => {}
             // A member is never more than one decision behind, and that one is not forgotten before it
             // has entered. Whoever is further behind is no member any more, and what is said is not about its life.
             ToParticipant::Welcome { world_line, .. } if world_line > self.world_line => {
@@ -694,8 +695,10 @@ impl Participant {
 
     fn handle_leave(&mut self) {
         match &mut self.phase {
-            Phase::Active { leaving, .. } | Phase::Restoring { leaving, .. } => *leaving = true,
-            Phase::Joining | Phase::Over => {}
+            Phase::Joining { leaving }
+            | Phase::Active { leaving, .. }
+            | Phase::Restoring { leaving, .. } => *leaving = true,
+            Phase::Over => {}
         }
         self.leave_when_done();
     }
@@ -703,8 +706,14 @@ impl Participant {
     fn is_leaving(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Active { leaving: true, .. } | Phase::Restoring { leaving: true, .. }
+            Phase::Joining { leaving: true }
+                | Phase::Active { leaving: true, .. }
+                | Phase::Restoring { leaving: true, .. }
         )
+    }
+
+    fn is_joining(&self) -> bool {
+        matches!(self.phase, Phase::Joining { .. })
     }
 
     fn leave_when_done(&mut self) {
@@ -950,7 +959,7 @@ impl Participant {
 
     fn handle_channel_message(&mut self, from: ObjectId, message: ChannelMessage) {
         let (theirs, ours) = (message.header.world_line, self.world_line);
-        let knows_world_line = self.phase != Phase::Joining;
+        let knows_world_line = !self.is_joining();
         if self.rules.recovery_partition && knows_world_line && theirs < ours {
             self.transmit_to(from, PeerMessage::WorldLine(ours));
             return;

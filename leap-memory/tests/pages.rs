@@ -342,7 +342,7 @@ fn a_copy_of_a_memory_in_use_is_whole_with_what_changed_since() -> Result<()> {
                     // SAFETY: within the memory, which outlives the scope; through its base, beside
                     // methods that allow that.
                     unsafe {
-                        std::ptr::with_exposed_provenance_mut::<u64>(at).write_volatile(turn)
+                        std::ptr::with_exposed_provenance_mut::<u64>(at).write_volatile(turn);
                     };
                 }
             });

@@ -55,7 +55,9 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 sender.send(ThreadClock::of_this_thread().unwrap()).unwrap();
-                while !is_over.load(Ordering::Relaxed) {}
+                while !is_over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
             });
             let clock = receiver.recv().unwrap();
             let (begun, before) = (Instant::now(), clock.now().unwrap());

@@ -676,6 +676,21 @@ mod ends {
     }
 
     #[test]
+    fn it_may_want_to_leave_before_it_is_admitted() {
+        let mut me = Participant::new(ME, Incarnation(1), Speculation::On);
+        assert_eq!(on(&mut me, Input::Leave), []);
+        on(&mut me, admit(0, W0));
+        assert_eq!(
+            on(&mut me, Input::Restored).last(),
+            Some(&Effect::ToCoordinator(ToCoordinator::Leave {
+                object: ME,
+                incarnation: Incarnation(1),
+                version: Version::ZERO,
+            }))
+        );
+    }
+
+    #[test]
     fn a_rollback_does_not_keep_it_from_leaving() {
         let mut me = active();
         on(&mut me, channel(0, peer_at(1)));
@@ -1016,7 +1031,8 @@ fn transitions() {
         ),
     ];
     let name = |phase: &Phase| match phase {
-        Phase::Joining => "joining",
+        Phase::Joining { leaving: false } => "joining",
+        Phase::Joining { leaving: true } => "joining, leaving",
         Phase::Restoring { leaving: false, .. } => "restoring",
         Phase::Restoring { leaving: true, .. } => "restoring, leaving",
         Phase::Active {
@@ -1052,6 +1068,7 @@ fn transitions() {
         table,
         "\
 joining -- admit --> restoring
+joining -- leave --> joining, leaving
 joining -- refused --> over
 active -- gather --> frozen
 active -- leave --> leaving
