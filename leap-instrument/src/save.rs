@@ -13,7 +13,7 @@ use wasm_encoder::{BlockType, MemArg};
 
 use crate::abi::{control, flag, record, record_bytes, value_bytes};
 use crate::emit::Emitter;
-use crate::saver::{Name, Saver, long_name, store};
+use crate::saver::{Name, Saver, long_name, push_next_record, store};
 use crate::types::ValType;
 
 impl Emitter<'_> {
@@ -84,16 +84,8 @@ impl Emitter<'_> {
         let save = self.control(control::SAVE);
         let at_flag = self.control(control::FLAG);
         let at_name = self.record_argument(record::FUNCTION);
-        self.sink()
-            .i32_const(0)
-            .i32_load(save)
-            .i32_const(7)
-            .i32_add()
-            .i32_const(-8)
-            .i32_and()
-            .local_tee(at)
-            .i64_const(name)
-            .i64_store(at_name);
+        push_next_record(&mut self.sink(), save);
+        self.sink().local_tee(at).i64_const(name).i64_store(at_name);
         let places = self.save_references(values);
         for (&(local, ty), offset) in values.iter().zip(offsets(values)) {
             let argument = self.record_argument(offset);

@@ -180,13 +180,8 @@ impl SaverBody<'_> {
         let at_function = self.target.record(record::FUNCTION);
         let at_stop = self.target.record(record::STOP);
         let at_flag = self.target.control(control::FLAG);
+        push_next_record(&mut self.sink, save);
         self.sink
-            .i32_const(0)
-            .i32_load(save)
-            .i32_const(7)
-            .i32_add()
-            .i32_const(-8)
-            .i32_and()
             .local_set(self.at)
             .i32_const(0)
             .i32_const(flag::UNWINDING as i32)
@@ -261,6 +256,17 @@ impl SaverBody<'_> {
         self.sink.local_get(self.at).local_get(param);
         store(&mut self.sink, ty, at);
     }
+}
+
+/// Pushes the address of the next record, a multiple of eight; `save` is the word that tells where the last
+/// one ended.
+pub(crate) fn push_next_record(sink: &mut InstructionSink<'_>, save: wasm_encoder::MemArg) {
+    sink.i32_const(0)
+        .i32_load(save)
+        .i32_const(7)
+        .i32_add()
+        .i32_const(-8)
+        .i32_and();
 }
 
 /// Stores a value, or the place of a reference.
