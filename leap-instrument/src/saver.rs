@@ -57,7 +57,7 @@ pub enum Saver {
 /// paths are many, and a long constant is long code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Name {
-    /// The function in the low [`FUNCTION_BITS`], the stop above.
+    /// The function in the low 20 bits, the stop above.
     Short,
     /// The function in the low half, the stop in the high one, as in the record.
     Long,

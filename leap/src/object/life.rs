@@ -19,7 +19,7 @@ pub enum LifePhase {
     Stopped(Stopped),
 }
 
-/// What [`Object::life`] tells.
+/// What [`Object::life`](crate::Object::life) tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Life {
     /// Where it is.
