@@ -99,17 +99,21 @@ impl Album {
         }));
     }
 
-    /// Waits for what is being written.
-    pub(crate) fn finish(&mut self) {
+    /// Waits for what is being written; answers whether all was.
+    pub(crate) fn finish(&mut self) -> bool {
         let Some(writing) = self.writing.take() else {
-            return;
+            return true;
         };
         match writing.join() {
-            Ok(Ok(base)) => self.base = Some(base),
+            Ok(Ok(base)) => {
+                self.base = Some(base);
+                return true;
+            }
             // What this one had is lost, so the next one is whole.
             Ok(Err(error)) => eprintln!("warning: no checkpoint: {error:#}"),
             Err(_) => eprintln!("warning: no checkpoint: the thread that writes it has panicked"),
         }
+        false
     }
 }
 

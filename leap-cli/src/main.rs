@@ -27,6 +27,7 @@ use clap::{Parser, Subcommand};
 /// `leap run` runs a WebAssembly program that can be checkpointed and moved at any moment.
 #[derive(Parser)]
 #[command(name = "leap", version, arg_required_else_help = true)]
+#[command(after_help = options::LOGGING_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -56,8 +56,14 @@ impl From<OnOff> for Speculation {
     }
 }
 
-/// Structured logs on standard error; `LEAP_LOG` chooses what (like `RUST_LOG`), and
-/// `LEAP_LOG_FORMAT=json` how.
+/// What `--help` says of logs.
+pub(crate) const LOGGING_HELP: &str = "\
+Logs go to standard error:
+  LEAP_LOG=info             what is logged: error, warn (unless said otherwise), info, debug or
+                            trace; for a part of it alone: LEAP_LOG=warn,leap_node=debug
+  LEAP_LOG_FORMAT=json      one JSON object a line, instead of text";
+
+/// Structured logs on standard error, as [`LOGGING_HELP`] says.
 pub(crate) fn start_logging() {
     let filter = EnvFilter::try_from_env("LEAP_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let logs = tracing_subscriber::fmt()

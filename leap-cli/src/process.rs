@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use leap_vm::{BackEnd, EngineOptions, Module, ProgramEngine};
+use leap_vm::{BackEnd, EngineOptions, Limits, Module, ProgramEngine};
 
 use crate::{checkpoint, inspect, restore, run};
 
@@ -85,6 +85,32 @@ impl Execution {
     }
 }
 
+/// What a program may take.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Allowance {
+    /// End the program when it has run this long, such as 500ms, 10s or 1m, with exit code 124; with
+    /// --checkpoint-dir, after a last checkpoint
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
+    /// Give the program no more memory than this, such as 512k, 64m or 2g
+    #[arg(long, value_parser = parse_bytes, value_name = "SIZE")]
+    memory_limit: Option<u64>,
+    /// Let the files that the program holds itself take no more memory than this
+    #[arg(long, value_parser = parse_bytes, value_name = "SIZE")]
+    files_limit: Option<u64>,
+}
+
+impl Allowance {
+    pub(crate) fn limits(&self) -> Limits {
+        let all = Limits::default();
+        Limits {
+            memory_bytes: self.memory_limit.unwrap_or(all.memory_bytes),
+            file_bytes: self.files_limit.unwrap_or(all.file_bytes),
+            ..all
+        }
+    }
+}
+
 /// Whether and where a running program is checkpointed by itself.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Periodic {
@@ -117,6 +143,22 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit_bytes = match unit {
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        _ => return Err("give a number and a unit: k, m or g".to_owned()),
+    };
+    let number = number.parse::<u64>().ok();
+    let bytes = number.and_then(|number| number.checked_mul(unit_bytes));
+    bytes.ok_or_else(|| "give a number and a unit: k, m or g".to_owned())
+}
+
 pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
@@ -143,6 +185,15 @@ pub(crate) fn spinner(message: String) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_bytes("512k"), Ok(512 << 10));
+        assert_eq!(parse_bytes("2g"), Ok(2 << 30));
+        for wrong in ["", "7", "m", "1t", "-1k", "99999999999g", "1 k"] {
+            assert!(parse_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn times_have_units() {

@@ -10,7 +10,7 @@ use leap_vm::wasi::{HostWrites, Outside};
 use leap_vm::{Directories, Program, ProgramError, Surroundings};
 
 use crate::album;
-use crate::process::{self, Execution, Periodic};
+use crate::process::{self, Allowance, Execution, Periodic};
 use crate::run;
 use crate::runner::Runner;
 
@@ -29,6 +29,8 @@ pub(crate) struct Restore {
     execution: Execution,
     #[command(flatten)]
     periodic: Periodic,
+    #[command(flatten)]
+    allowance: Allowance,
     /// Grant the program a directory that it had, here under another path or the same
     #[arg(long = "dir", value_name = "HOST[::GUEST]")]
     overlays: Vec<String>,
@@ -57,14 +59,21 @@ impl Restore {
         let engine = self.execution.engine()?;
         let compiled = process::compile(&engine, &module, "the program")?;
         let surroundings = Surroundings {
-            outside: Outside::standard(),
+            outside: Outside::standard().limited(self.allowance.limits()),
             directories: self.directories()?,
             verify: !self.no_verify,
         };
         let program = Program::restore(&engine, &compiled, &chain, surroundings)
             .map_err(hinted)
             .with_context(cannot)?;
-        Runner::new(engine, program, module, &self.periodic)?.run()
+        Runner::new(
+            engine,
+            program,
+            module,
+            &self.periodic,
+            self.allowance.timeout,
+        )?
+        .run()
     }
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use leap_vm::Program;
 use leap_vm::wasi::{HostMount, HostWrites, Outside, WasiOptions, WasiState};
 
-use crate::process::{self, Execution, Periodic};
+use crate::process::{self, Allowance, Execution, Periodic};
 use crate::runner::Runner;
 
 /// Run a WebAssembly program that can be checkpointed: leap run prog.wasm arguments
@@ -17,7 +17,11 @@ use crate::runner::Runner;
 /// Any program for WASI preview 1 will do (from Rust, C, C++ and others). While it runs, `leap checkpoint PID -o FILE` writes its whole state to a file: call stack,
 /// memory, open files and all. `leap restore FILE` goes on from there, on this machine or another.
 /// The program's exit code becomes the command's; 134 means that it trapped, 75 that it was stopped
-/// by `leap checkpoint --stop`.
+/// by `leap checkpoint --stop`, 124 that it ran longer than `--timeout`.
+///
+/// A program can also ask for a checkpoint itself, for `--checkpoint-dir`, by the import
+/// `leap.checkpoint`: it gives 0 when the checkpoint is on disk, 1 in the program that goes on from
+/// it, 2 when there is none.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -42,6 +46,8 @@ pub(crate) struct Run {
     execution: Execution,
     #[command(flatten)]
     periodic: Periodic,
+    #[command(flatten)]
+    allowance: Allowance,
     /// The program, a WebAssembly module
     #[arg(value_name = "PROGRAM")]
     program: PathBuf,
@@ -62,9 +68,17 @@ impl Run {
         let name = self.program.display().to_string();
         let compiled = process::compile(&engine, &module, &name)?;
         let state = WasiState::new(&options);
-        let program = Program::start(&engine, &compiled, state, Outside::standard())
+        let outside = Outside::standard().limited(self.allowance.limits());
+        let program = Program::start(&engine, &compiled, state, outside)
             .with_context(|| format!("cannot run {name}"))?;
-        Runner::new(engine, program, module, &self.periodic)?.run()
+        Runner::new(
+            engine,
+            program,
+            module,
+            &self.periodic,
+            self.allowance.timeout,
+        )?
+        .run()
     }
 
     fn options(&self) -> Result<WasiOptions> {

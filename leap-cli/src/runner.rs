@@ -25,6 +25,8 @@ use crate::process::Periodic;
 const TRAPPED: u8 = 134;
 /// The exit code of a program that goes on elsewhere: try again later.
 const STOPPED: u8 = 75;
+/// The exit code of a program that has run for as long as it may, as `timeout` has it.
+const TIMED_OUT: u8 = 124;
 
 /// A checkpoint that somebody wants.
 enum Order {
@@ -32,6 +34,8 @@ enum Order {
     Periodic(SeenTo),
     /// Most of the pages for a periodic one are copied; none if that failed.
     Copied(Option<CopiedPages>, SeenTo),
+    /// The program has run for as long as it may.
+    TimedOut,
     /// Somebody asked through the control socket.
     Asked {
         request: Request,
@@ -56,8 +60,9 @@ pub(crate) struct Runner {
     /// Dropped before the control socket, which waits for those who get no answer any more.
     orders: Receiver<Order>,
     _control: ControlSocket,
-    /// Ends the ticking with the runner.
+    /// End the ticking and the waiting with the runner.
     _ticker: Option<Sender<()>>,
+    _timeout: Option<Sender<()>>,
 }
 
 impl Runner {
@@ -66,6 +71,7 @@ impl Runner {
         mut program: Program,
         module: Vec<u8>,
         periodic: &Periodic,
+        timeout: Option<Duration>,
     ) -> Result<Self> {
         let (sender, orders) = mpsc::channel();
         let handle = program.capture_handle();
@@ -75,7 +81,8 @@ impl Runner {
         let album = directory.map(|directory| Album::open(directory, module.clone()));
         let ticker = periodic
             .checkpoint_every
-            .map(|every| tick(every, handle, sender.clone()));
+            .map(|every| tick(every, handle.clone(), sender.clone()));
+        let timeout = timeout.map(|after| time_out(after, handle, sender.clone()));
         Ok(Self {
             engine,
             program,
@@ -85,6 +92,7 @@ impl Runner {
             orders,
             _control: control,
             _ticker: ticker,
+            _timeout: timeout,
         })
     }
 
@@ -111,9 +119,12 @@ impl Runner {
                 }
                 Outcome::Stopped => {
                     let stopped = Instant::now();
+                    if self.program.asks_for_checkpoint() && self.checkpoint_at_once() {
+                        self.program.checkpoint_is_kept();
+                    }
                     match self.see_to_orders(stopped) {
-                        false => continue,
-                        true => STOPPED,
+                        None => continue,
+                        Some(code) => code,
                     }
                 }
             };
@@ -124,10 +135,10 @@ impl Runner {
         }
     }
 
-    /// Sees to all orders; answers whether the program is to end.
-    fn see_to_orders(&mut self, stopped: Instant) -> bool {
+    /// Sees to all orders; answers with which code the program is to end, if it is.
+    fn see_to_orders(&mut self, stopped: Instant) -> Option<u8> {
         let orders: Vec<Order> = self.orders.try_iter().collect();
-        let mut is_to_end = false;
+        let mut code = None;
         for order in orders {
             match order {
                 Order::Periodic(seen_to) => self.checkpoint_periodically(seen_to),
@@ -142,11 +153,41 @@ impl Runner {
                     answer,
                 } => {
                     let waits = stopped.saturating_duration_since(since);
-                    is_to_end |= self.checkpoint_as_asked(request, copied, &answer, waits, stopped);
+                    if self.checkpoint_as_asked(request, copied, &answer, waits, stopped) {
+                        code = Some(STOPPED);
+                    }
+                }
+                Order::TimedOut => {
+                    let kept = match self.checkpoint_at_once() {
+                        true => "; its last checkpoint is in the directory",
+                        false => "",
+                    };
+                    eprintln!("error: the program has run for as long as it may{kept}");
+                    code = code.or(Some(TIMED_OUT));
                 }
             }
         }
-        is_to_end
+        code
+    }
+
+    /// Takes a checkpoint for the directory of periodic ones, and waits until it is on disk; answers
+    /// whether it is.
+    fn checkpoint_at_once(&mut self) -> bool {
+        let Some(album) = &mut self.album else {
+            return false;
+        };
+        album.finish();
+        let pages = album.wants().unwrap_or(Pages::Whole);
+        match self.program.capture(pages) {
+            Ok(capture) => {
+                album.add(capture, pages);
+                album.finish()
+            }
+            Err(error) => {
+                eprintln!("warning: no checkpoint: {error}");
+                false
+            }
+        }
     }
 
     fn checkpoint_periodically(&mut self, seen_to: SeenTo) {
@@ -330,4 +371,17 @@ fn tick(every: Duration, handle: CaptureHandle, orders: Sender<Order>) -> Sender
         }
     });
     ticker
+}
+
+/// Orders the end of the program after a while, unless the sender is dropped before.
+fn time_out(after: Duration, handle: CaptureHandle, orders: Sender<Order>) -> Sender<()> {
+    let (waiter, ended) = mpsc::channel();
+    thread::spawn(move || {
+        if ended.recv_timeout(after) == Err(RecvTimeoutError::Timeout)
+            && orders.send(Order::TimedOut).is_ok()
+        {
+            handle.request();
+        }
+    });
+    waiter
 }

@@ -1,6 +1,7 @@
 //! The command as a person or a script runs it.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -23,7 +24,12 @@ fn the_demo_loses_nothing_and_doubles_nothing() {
         "--storage-latency-ms",
         "2",
     ];
+    let began = Instant::now();
     let output = leap(&arguments);
+    // What it takes for itself, beside the seconds of booking that it was asked for. By itself
+    // it books for 24, and is to be done in 60.
+    let taken = began.elapsed();
+    assert!(taken < Duration::from_secs(6 + 36), "{taken:?}");
     assert!(
         output.status.success(),
         "{}",
@@ -54,6 +60,9 @@ fn help_teaches() {
         assert!(help.contains(command), "{help}");
     }
     assert!(!help.contains("demo-service"), "{help}");
+    for variable in ["LEAP_LOG=", "LEAP_LOG_FORMAT=json"] {
+        assert!(help.contains(variable), "{help}");
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! A node whose disk says no, as the operating system says it.
+//! A node, and what the operating system does to it: a disk that says no, signals.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 
 /// How long a node may need to notice and say what is wrong, or to come back.
@@ -18,6 +18,10 @@ struct Node {
 
 impl Node {
     fn start(data: &std::path::Path) -> Self {
+        Self::start_with(data, &[], Stdio::null())
+    }
+
+    fn start_with(data: &std::path::Path, variables: &[(&str, &str)], logs: Stdio) -> Self {
         // A process that passes its limit of file size is killed by SIGXFSZ unless that is ignored, which
         // a child inherits; then writing fails, as on a full disk.
         let mut process = Command::new("sh")
@@ -25,9 +29,10 @@ impl Node {
             .arg(env!("CARGO_BIN_EXE_leap"))
             .args(["serve", "--json", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(logs)
             .spawn()
             .expect("there is a shell");
         let stdout = process.stdout.take().expect("it is piped");
@@ -84,6 +89,50 @@ impl Node {
             assert!(started.elapsed() < PATIENCE, "still: {status:#}");
         }
     }
+}
+
+/// A graceful shutdown persists what was acknowledged and what was not, and takes seconds at most.
+#[test]
+fn a_node_that_is_told_to_end_persists_and_ends() {
+    let data = tempfile::tempdir().expect("a directory");
+    for (signal, round) in [(Signal::TERM, 0), (Signal::INT, 1), (Signal::TERM, 2)] {
+        let mut node = Node::start(data.path());
+        for earlier in 0..round {
+            assert_eq!(node.get(&format!("round-{earlier}")), r#""v""#);
+        }
+        assert!(node.put(&format!("round-{round}")).status.success());
+        let began = Instant::now();
+        kill_process(Pid::from_child(&node.process), signal).expect("it is our child");
+        let status = node.process.wait().expect("it is our child");
+        assert_eq!(status.code(), Some(0), "{signal:?}");
+        let taken = began.elapsed();
+        assert!(taken < Duration::from_secs(10), "{taken:?}");
+    }
+}
+
+#[test]
+fn logs_are_structured_and_chosen_by_variables() {
+    let data = tempfile::tempdir().expect("a directory");
+    let variables = [("LEAP_LOG", "info"), ("LEAP_LOG_FORMAT", "json")];
+    let logs_of = |variables: &[(&str, &str)]| {
+        let mut node = Node::start_with(data.path(), variables, Stdio::piped());
+        kill_process(Pid::from_child(&node.process), Signal::TERM).expect("it is our child");
+        let logs = node.process.stderr.take().expect("it is piped");
+        let logs: Result<Vec<String>, _> = BufReader::new(logs).lines().collect();
+        logs.expect("logs are text")
+    };
+    let logs = logs_of(&variables);
+    assert!(!logs.is_empty());
+    for line in logs {
+        let event: Value = serde_json::from_str(&line).expect("one JSON object a line");
+        for key in ["timestamp", "level", "target", "fields"] {
+            assert!(!event[key].is_null(), "{key}: {line}");
+        }
+    }
+    let text = logs_of(&variables[..1]);
+    assert!(text.iter().any(|line| line.contains("INFO")), "{text:?}");
+    let quiet = logs_of(&[]);
+    assert!(quiet.is_empty(), "{quiet:?}");
 }
 
 impl Drop for Node {

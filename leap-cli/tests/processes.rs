@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -93,8 +94,10 @@ impl Talk {
         Ok(line.trim_end().to_owned())
     }
 
+    /// The line at once: a checkpoint of a guest that has read half of it would wait for a rest that
+    /// went down with the first life's pipe.
     fn say(&mut self, line: &str) -> Result<()> {
-        Ok(writeln!(self.input, "{line}")?)
+        Ok(self.input.write_all(format!("{line}\n").as_bytes())?)
     }
 
     fn ask(&mut self, line: &str) -> Result<String> {
@@ -317,6 +320,109 @@ fn periodic_checkpoints_survive_a_kill() -> Result<()> {
         assert_eq!(numbers[1], remembered * (remembered + 1) / 2, "{answer}");
         talk.kill()?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_program_asks_for_a_checkpoint_itself() -> Result<()> {
+    let place = Place::new()?;
+    let periodic = ["--checkpoint-every", "10m", "--checkpoint-dir", "album"];
+    let mut talk = place.talk(&[&["run"], &periodic[..], &["talk.wasm"]].concat())?;
+    assert_eq!(talk.ask("+ 1")?, "1 numbers, sum 1");
+    for number in 1..=3 {
+        assert_eq!(talk.ask("keep")?, "answer 0");
+        // It is on disk before the program is told so.
+        let newest = newest_checkpoint(&place.path("album"))?;
+        assert_eq!(newest, format!("{number:06}.leap"));
+    }
+    // What follows is lost.
+    talk.ask("+ 2")?;
+    talk.kill()?;
+    let mut talk = place.talk(&[&["restore"], &periodic[..], &["album"]].concat())?;
+    assert_eq!(talk.hear()?, "answer 1");
+    assert_eq!(talk.ask("+ 3")?, "2 numbers, sum 4");
+    assert_eq!(talk.ask("keep")?, "answer 0");
+    talk.end()?;
+    // Without a place for it there is none.
+    let mut talk = place.talk(&["run", "talk.wasm"])?;
+    assert_eq!(talk.ask("keep")?, "answer 2");
+    assert_eq!(talk.end()?, Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_program_that_runs_too_long_is_ended_and_can_go_on() -> Result<()> {
+    let place = Place::new()?;
+    let periodic = ["--checkpoint-every", "10m", "--checkpoint-dir", "album"];
+    let limited = [&["run", "--timeout", "2s"], &periodic[..], &["talk.wasm"]].concat();
+    // Whether it waits or spins.
+    for spins in [false, true] {
+        let mut talk = place.talk(&limited)?;
+        assert_eq!(talk.ask("+ 5")?, "1 numbers, sum 5");
+        if spins {
+            assert_eq!(talk.ask("spin")?, "spinning");
+        }
+        assert_eq!(talk.child.wait()?.code(), Some(124));
+        assert!(!newest_checkpoint(&place.path("album"))?.is_empty());
+        if !spins {
+            let mut talk = place.talk(&["restore", "--timeout", "1m", "album"])?;
+            assert_eq!(talk.ask("+ 1")?, "2 numbers, sum 6");
+            assert_eq!(talk.end()?, Some(0));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn memory_is_limited() -> Result<()> {
+    let place = Place::new()?;
+    let mut talk = place.talk(&["run", "--memory-limit", "32m", "talk.wasm"])?;
+    assert_eq!(talk.ask("grow 64")?, "there is none");
+    assert_eq!(talk.ask("grow 16")?, "there is");
+    place.printed(&["checkpoint", &talk.pid(), "--stop", "-o", "talk.leap"])?;
+    assert_eq!(talk.end()?, Some(75));
+    let complaint = place.complaint(&["restore", "--memory-limit", "1m", "talk.leap"])?;
+    assert!(complaint.contains("memory"), "{complaint}");
+    let complaint = place.complaint(&["run", "--memory-limit", "1k", "talk.wasm"])?;
+    assert!(complaint.contains("exceeds memory limits"), "{complaint}");
+    Ok(())
+}
+
+/// A guest that writes to a pipe that nobody reads can be captured all the same.
+#[test]
+fn a_program_whose_output_nobody_reads_is_stopped_too() -> Result<()> {
+    const LINES: u64 = 20_000;
+    let place = Place::new()?;
+    let mut first = place
+        .leap()
+        .args(["run", "talk.wasm"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut input = first.stdin.take().context("it is piped")?;
+    let said = std::thread::spawn(move || {
+        // Until the guest hears no more.
+        (0..LINES)
+            .take_while(|_| writeln!(input, "+ 1").is_ok())
+            .count()
+    });
+    // It stops reading when its own output has no room.
+    std::thread::sleep(Duration::from_secs(1));
+    let pid = first.id().to_string();
+    place.printed(&["checkpoint", &pid, "--stop", "-o", "talk.leap"])?;
+    let output = first.stdout.take().context("it is piped")?;
+    assert_eq!(first.wait()?.code(), Some(75));
+    let before = BufReader::new(output).lines().count();
+    ensure!((100..LINES as usize).contains(&before), "{before}");
+    drop(said.join());
+    // The rest of a line that was half written comes first.
+    let mut talk = place.talk(&["restore", "talk.leap"])?;
+    talk.say("end 9")?;
+    let mut last = String::new();
+    while talk.output.read_line(&mut last)? > 0 {
+        last.clear();
+    }
+    assert_eq!(talk.end()?, Some(9));
     Ok(())
 }
 

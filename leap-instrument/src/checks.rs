@@ -15,8 +15,8 @@
 //! one frame less, with nothing left to do for it. That costs no poll that anybody would wait for:
 //! between two checks there is at most one way down the stack and one up.
 //!
-//! Calls of the host's functions are checked all the same, so that a function that waits in the
-//! host always has a record to tell of it.
+//! Calls of the host's functions are checked all the same, so that the caller of a function that
+//! waits in the host has a record, which traces show. (A caller by tail call has none: it is gone.)
 
 use crate::body::{Body, Callee, FrameId, FrameKind, Op};
 use crate::capture_graph::CaptureGraph;

@@ -19,7 +19,7 @@ use crate::emit::Emitter;
 use crate::error::Error;
 use crate::function::Function;
 use crate::instrument::{Analysis, control_memory, encode_function_type, reference_table};
-use crate::plan::Plan;
+use crate::plan::{Plan, SaveBudget};
 use crate::sections::Appended;
 use crate::target::Target;
 
@@ -64,7 +64,13 @@ impl Analysis {
             return Err(unknown());
         }
         let body = decode(&self.module, function)?;
-        let plan = Plan::new(&self.module, &self.graph, function, &body);
+        let plan = Plan::new(
+            &self.module,
+            &self.graph,
+            function,
+            &body,
+            &mut SaveBudget::new(),
+        )?;
         if plan.stops.get(stop as usize).is_none() {
             return Err(unknown());
         }

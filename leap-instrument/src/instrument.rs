@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::function::Function;
 use crate::hash::ModuleHash;
 use crate::module::{Module, refine};
-use crate::plan::Plan;
+use crate::plan::{Plan, SaveBudget};
 use crate::sections::Appended;
 use crate::stop_map::{FunctionStops, StopMap};
 use crate::target::Target;
@@ -87,7 +87,7 @@ pub struct Analysis {
     pub(crate) graph: CaptureGraph,
     pub(crate) options: Options,
     pub(crate) reference_tables: Vec<ValType>,
-    /// Places that the reference tables have from the start.
+    /// Places that the reference tables have from the start, and free whenever a program runs.
     reference_places: u64,
 }
 
@@ -103,10 +103,11 @@ impl Analysis {
         let calls: Vec<Calls> = bodies.iter().map(Calls::of).collect();
         let graph = CaptureGraph::new(&module, &calls);
         let first = module.imported.functions;
+        let mut budget = SaveBudget::new();
         let plans: Vec<Plan> = (first..)
             .zip(&bodies)
-            .map(|(function, body)| Plan::new(&module, &graph, function, body))
-            .collect();
+            .map(|(function, body)| Plan::new(&module, &graph, function, body, &mut budget))
+            .collect::<Result<_, _>>()?;
         let analysis = Self {
             reference_tables: saved_reference_types(&bodies, &plans),
             reference_places: references_saved_in_place(&bodies, &plans),

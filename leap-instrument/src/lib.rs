@@ -59,7 +59,8 @@
 //!
 //! # Invariants
 //!
-//! - An instrumented module validates, behaves as the original while the flag is 0, and keeps all
+//! - An instrumented module validates (but where what is added passes one of Wasm's limits, such as
+//!   50,000 locals, which the engine then names), behaves as the original while the flag is 0, and keeps all
 //!   of its indices, exports, names and custom sections. (DWARF is kept too, but tells of the
 //!   original's bytes: ask [`Origins`] for those.) Only the start function is not called any more;
 //!   [`StopMap::start`] names it for the host to call.
@@ -67,7 +68,8 @@
 //!   tail calls call nothing; the others call savers only, or the engine to grow a table of saved
 //!   references, and go on nowhere but out.
 //! - No cold path needs room on the stack.
-//! - Where a function of the host is interrupted, its caller has a record.
+//! - Where a function of the host is interrupted, its caller has a record, unless it called it by a
+//!   tail call.
 //! - The same module always gets the same stops with the same numbers.
 //! - Any bytes give a module or an [`Error`], never a panic, and take time and memory in
 //!   proportion to their length.

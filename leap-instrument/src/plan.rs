@@ -13,6 +13,7 @@ use crate::bits::Bits;
 use crate::body::{Body, Callee, FUNCTION, FrameId, FrameKind, Op, Span};
 use crate::capture_graph::CaptureGraph;
 use crate::checks::Checks;
+use crate::error::Error;
 use crate::liveness::visit_live;
 use crate::module::Module;
 use crate::types::ValType;
@@ -28,6 +29,31 @@ pub(crate) struct Plan {
     pub(crate) has_stop: Vec<bool>,
     /// Whether the cold paths that call savers leave their values in the stage.
     pub(crate) stages: bool,
+}
+
+/// What the stops of a module may have to save, all together: a module of a few hundred kilobytes
+/// could otherwise have a hundred thousand stops with fifty thousand values each. Real programs have
+/// some ten values at a stop, and a stop every hundred bytes.
+pub(crate) struct SaveBudget {
+    left: usize,
+}
+
+impl SaveBudget {
+    pub(crate) const VALUES: usize = 1 << 26;
+
+    pub(crate) fn new() -> Self {
+        Self { left: Self::VALUES }
+    }
+
+    fn take(&mut self, values: usize, body: &Body, place: usize) -> Result<(), Error> {
+        let left = self.left.checked_sub(values);
+        self.left = left.ok_or_else(|| Error::TooLarge {
+            what: "the number of values at all places where the program may be captured",
+            limit: Self::VALUES,
+            offset: body.code[place].at as usize,
+        })?;
+        Ok(())
+    }
 }
 
 /// How many values a function may have to save and still have most of them in registers.
@@ -68,7 +94,16 @@ pub(crate) enum Poll {
 }
 
 impl Plan {
-    pub(crate) fn new(module: &Module, graph: &CaptureGraph, function: u32, body: &Body) -> Self {
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`].
+    pub(crate) fn new(
+        module: &Module,
+        graph: &CaptureGraph,
+        function: u32,
+        body: &Body,
+        budget: &mut SaveBudget,
+    ) -> Result<Self, Error> {
         let mut plan = Self {
             function,
             stops: Vec::new(),
@@ -80,10 +115,11 @@ impl Plan {
             let checks = Checks::new(module, graph, body);
             plan.polls = LoopWalk::new(&checks, body).polls();
             plan.place_stops(module, graph, &checks, body);
-            plan.fill_live(body);
+            plan.take_operands(body, budget)?;
+            plan.fill_live(body, budget)?;
             plan.stages = plan.saves_few_values(body);
         }
-        plan
+        Ok(plan)
     }
 
     pub(crate) fn poll(&self, frame: FrameId) -> Option<Poll> {
@@ -183,20 +219,45 @@ impl Plan {
         })
     }
 
-    fn fill_live(&mut self, body: &Body) {
+    /// Takes what the stops save beside locals from the budget, and the blocks around them, which are
+    /// gone through for each.
+    fn take_operands(&self, body: &Body, budget: &mut SaveBudget) -> Result<(), Error> {
+        let size = |frame: FrameId| 1 + body.types(body.frame(frame).below).len();
+        let mut around = 0;
+        let mut stops = self.stops.iter().peekable();
+        for (place, inst) in body.code.iter().enumerate() {
+            match inst.op {
+                Op::Open(frame) => around += size(frame),
+                Op::End(frame) if frame != FUNCTION => around -= size(frame),
+                _ => {}
+            }
+            if let Some(stop) = stops.next_if(|stop| stop.place as usize == place) {
+                let own = stop.operands.len() + stop.results.len();
+                budget.take(around + own, body, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_live(&mut self, body: &Body, budget: &mut SaveBudget) -> Result<(), Error> {
         let mut live = vec![Box::default(); self.stops.len()];
+        let mut fits = Ok(());
         visit_live(
             body,
             |place| self.stop_at(place).is_some(),
             |place, found: &Bits| {
-                if let Some(stop) = self.stop_at(place) {
-                    live[stop as usize] = found.members().collect();
+                if let (Some(stop), Ok(())) = (self.stop_at(place), &fits) {
+                    fits = budget.take(found.members().count(), body, place);
+                    if fits.is_ok() {
+                        live[stop as usize] = found.members().collect();
+                    }
                 }
             },
         );
         for (stop, live) in self.stops.iter_mut().zip(live) {
             stop.live = live;
         }
+        fits
     }
 }
 

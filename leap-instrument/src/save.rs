@@ -9,7 +9,7 @@
 //! paths met in a block with values that they brought, be it only the address of a record, these
 //! tied far parts of a function together, and a large one (SQLite's interpreter) ran 8 to 25 % slower.
 
-use wasm_encoder::{BlockType, MemArg};
+use wasm_encoder::{BlockType, InstructionSink, MemArg};
 
 use crate::abi::{control, flag, record, record_bytes, value_bytes};
 use crate::emit::Emitter;
@@ -153,8 +153,9 @@ impl Emitter<'_> {
     }
 
     /// Saves without any call. Where a loop polls, and before a tail call, no other frame has been
-    /// saved yet, so the record is the first, and so are its references in their tables, which have room
-    /// for these from the start.
+    /// saved yet, so the record is the first. Its references go behind those of the frames that wait as
+    /// records: how many these are, the counter says, and the host sees to it that the tables have
+    /// room.
     fn save_in_place(&mut self, stop: u32, values: &[(u32, ValType)]) {
         let name = long_name(self.plan.function, stop);
         let first_record = |offset| self.target.record(control::AREA + offset);
@@ -168,12 +169,10 @@ impl Emitter<'_> {
         for (&(local, ty), at) in values.iter().zip(places) {
             if ty.is_reference() {
                 let table = self.target.reference_table(ty);
-                self.sink()
-                    .i32_const(references)
-                    .local_get(local)
-                    .table_set(table)
-                    .i32_const(0)
-                    .i32_const(references);
+                let mut sink = self.sink();
+                push_place(&mut sink, counter, references);
+                sink.local_get(local).table_set(table).i32_const(0);
+                push_place(&mut sink, counter, references);
                 references += 1;
             } else {
                 self.sink().i32_const(0).local_get(local);
@@ -183,7 +182,9 @@ impl Emitter<'_> {
         let bytes = record_bytes(values.iter().map(|&(_, ty)| ty));
         let mut sink = self.sink();
         if references > 0 {
-            sink.i32_const(0).i32_const(references).i32_store(counter);
+            sink.i32_const(0);
+            push_place(&mut sink, counter, references);
+            sink.i32_store(counter);
         }
         sink.i32_const(0)
             .i32_const((control::AREA + bytes) as i32)
@@ -231,6 +232,12 @@ impl Emitter<'_> {
     pub(crate) fn record_argument(&self, offset: u32) -> MemArg {
         self.target.record(offset)
     }
+}
+
+/// Pushes the `nth` free place of the reference tables.
+fn push_place(sink: &mut InstructionSink<'_>, counter: MemArg, nth: i32) {
+    sink.i32_const(0).i32_load(counter);
+    sink.i32_const(nth).i32_add();
 }
 
 /// Where in a record the values stand.

@@ -116,6 +116,76 @@ fn deep_nesting_takes_no_stack() {
     instrument(&module.finish(), &Options::default()).expect("only deep");
 }
 
+/// A function of that body in a module with an import that takes and returns nothing.
+fn module_with(locals: u32, body: &[u8]) -> Vec<u8> {
+    let mut module = wasm_encoder::Module::new();
+    let mut types = wasm_encoder::TypeSection::new();
+    types.ty().function([], []);
+    let mut imports = wasm_encoder::ImportSection::new();
+    imports.import("m", "f", wasm_encoder::EntityType::Function(0));
+    let mut functions = wasm_encoder::FunctionSection::new();
+    functions.function(0);
+    let mut code = wasm_encoder::CodeSection::new();
+    let mut function = wasm_encoder::Function::new([(locals, wasm_encoder::ValType::I64)]);
+    function.raw(body.iter().copied());
+    code.function(&function);
+    module
+        .section(&types)
+        .section(&imports)
+        .section(&functions)
+        .section(&code);
+    module.finish()
+}
+
+fn is_too_large(module: &[u8]) -> bool {
+    matches!(
+        instrument(module, &Options::default()),
+        Err(Error::TooLarge { .. })
+    )
+}
+
+/// A small module could otherwise ask for gigabytes: as many stops as it has calls, each with as
+/// many values as it has locals.
+#[test]
+fn many_stops_with_many_values_are_refused() {
+    let body = |calls: usize, locals: u32| {
+        let mut body: Vec<u8> = std::iter::repeat_n([0x10, 0x00], calls).flatten().collect();
+        for local in 0..locals {
+            body.push(0x20); // local.get
+            leb128(&mut body, local);
+            body.push(0x1a); // drop
+        }
+        body.push(0x0b);
+        body
+    };
+    assert!(is_too_large(&module_with(40_000, &body(100_000, 40_000))));
+    assert!(!is_too_large(&module_with(1000, &body(1000, 1000))));
+}
+
+/// The blocks around a stop are gone through for each.
+#[test]
+fn many_stops_in_deep_blocks_are_refused() {
+    let nested = |depth: usize| {
+        let mut body: Vec<u8> = std::iter::repeat_n([0x03, 0x40], depth).flatten().collect();
+        body.extend([0x41, 0x00, 0x0e]); // i32.const 0, br_table
+        leb128(&mut body, depth as u32 - 1);
+        (0..depth as u32).for_each(|target| leb128(&mut body, target));
+        body.extend(std::iter::repeat_n(0x0b, depth + 1));
+        body
+    };
+    // Each loop polls.
+    assert!(is_too_large(&module_with(0, &nested(200_000))));
+    assert!(!is_too_large(&module_with(0, &nested(1000))));
+}
+
+fn leb128(bytes: &mut Vec<u8>, mut value: u32) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
 #[test]
 fn what_cannot_be_captured_is_named_with_its_place() {
     let refused = [

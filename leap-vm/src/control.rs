@@ -1,4 +1,4 @@
-//! The capture flag, from any thread.
+//! The capture flag, from any thread, and what a host function waits for.
 
 #![allow(
     unsafe_code,
@@ -26,8 +26,14 @@ struct Shared {
 
 impl Wake for Shared {
     fn wake(self: Arc<Self>) {
-        self.state.lock().is_woken = true;
+        let mut state = self.state.lock();
+        state.is_woken = true;
+        let scheduler = state.scheduler.clone();
+        drop(state);
         self.requested.notify_all();
+        if let Some(scheduler) = scheduler {
+            scheduler.wake();
+        }
     }
 }
 
@@ -37,6 +43,17 @@ struct State {
     is_requested: bool,
     /// Whether something else has happened that a host function may wait for.
     is_woken: bool,
+    /// Called as well when it has, if the process gives up its thread where it would wait.
+    scheduler: Option<Waker>,
+    /// What it gave it up for.
+    pause: Option<Pause>,
+}
+
+/// What a stopped process waits for: its waker is called, or this moment comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pause {
+    /// None: however long it takes.
+    pub(crate) until: Option<Instant>,
 }
 
 /// Address of the flag, which stays valid until it is taken back under the lock.
@@ -79,12 +96,20 @@ impl CaptureHandle {
     }
 
     /// Blocks until a capture is requested, the [waker](Self::waker) is called, or `deadline` has
-    /// come; tells whether a capture is requested. For host functions that wait: see
+    /// come; tells whether the host function that waits is to be interrupted: see
     /// [`Host::interrupt`](crate::Host::interrupt). A call of the waker is never lost: it ends
     /// the next wait at once.
+    ///
+    /// A process of a [`Scheduler`](crate::Scheduler) never blocks its thread: it is interrupted
+    /// at once, and goes on when what it waits for has happened.
     #[must_use]
     pub fn wait(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.0.state.lock();
+        if state.scheduler.is_some() && !state.is_woken && !state.is_requested {
+            let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            state.pause = (!is_over).then_some(Pause { until: deadline });
+            return !is_over;
+        }
         while !state.is_requested && !state.is_woken {
             match deadline {
                 Some(deadline) => {
@@ -111,6 +136,17 @@ impl CaptureHandle {
         Waker::from(Arc::clone(&self.0))
     }
 
+    /// Has the process give up its thread where it would wait, and `scheduler` be called when that
+    /// wait may be over; with none, it blocks its thread again.
+    pub(crate) fn schedule(&self, scheduler: Option<Waker>) {
+        self.0.state.lock().scheduler = scheduler;
+    }
+
+    /// What the process gave up its thread for, if it did so since this was asked last.
+    pub(crate) fn take_pause(&self) -> Option<Pause> {
+        self.0.state.lock().pause.take()
+    }
+
     /// Makes requests reach the guest.
     ///
     /// # Safety
@@ -123,6 +159,16 @@ impl CaptureHandle {
 
     pub(crate) fn detach(&self) {
         self.0.state.lock().flag = None;
+    }
+
+    /// Whether the guest's frames are being saved just now.
+    pub(crate) fn is_unwinding(&self) -> bool {
+        let state = self.0.state.lock();
+        let word = state
+            .flag
+            .as_ref()
+            .map(|at| at.word().load(Ordering::Relaxed));
+        word == Some(flag::UNWINDING)
     }
 
     /// Begins to unwind, on behalf of a host function that the guest has called.

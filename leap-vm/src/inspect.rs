@@ -130,10 +130,9 @@ pub fn inspect(chain: &Chain, module: &[u8]) -> Result<Inspection, ProgramError>
     let captured = image.captured();
     let instrumented = instrument(module, &Options::default()).map_err(VmError::from)?;
     image.check_stops(&instrumented.stop_map)?;
-    let system: WasiState =
-        postcard::from_bytes(&image.system()?).map_err(|_| ProgramError::Malformed {
-            what: "system state",
-        })?;
+    let system = WasiState::from_bytes(&image.system()?).ok_or(ProgramError::Malformed {
+        what: "system state",
+    })?;
     let symbols = Symbols::of(module);
     let frames = captured.frames.iter().rev();
     let memories = captured.memories.iter().zip(image.pages_by_memory());

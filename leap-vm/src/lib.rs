@@ -41,7 +41,8 @@
 //! The rooms: `engine` compiles, `process` runs, `records` reads and writes frames in the control
 //! memory, `capture` and `rebuild` turn a stopped process into data and back, `resume` supplies
 //! continuations, `references` names what references refer to, `control` is the capture flag,
-//! `trap` tells of traps in terms of the original module. `memory` puts memories on Leap's pages,
+//! `limits` counts what a process takes, `scheduler` runs many programs on few threads, `trap` tells of
+//! traps in terms of the original module. `memory` puts memories on Leap's pages,
 //! [`image`] writes states to bytes, [`wasi`] is the system interface.
 
 mod capture;
@@ -50,6 +51,7 @@ mod engine;
 mod error;
 pub mod image;
 pub mod inspect;
+mod limits;
 mod memory;
 mod process;
 mod program;
@@ -57,6 +59,7 @@ mod rebuild;
 mod records;
 mod references;
 mod resume;
+mod scheduler;
 mod state;
 mod system;
 mod trap;
@@ -65,14 +68,16 @@ pub mod wasi;
 pub use control::CaptureHandle;
 pub use engine::{BackEnd, Engine, EngineOptions, Module};
 pub use error::VmError;
+pub use limits::Limits;
 pub use process::{Outcome, Process};
 pub use program::{
     Capture, CopiedPages, Directories, PageCopier, Pages, Program, ProgramEngine, ProgramError,
     Surroundings,
 };
+pub use scheduler::{Ending, Scheduler, SchedulerOptions, StoppedProgram, Task};
 pub use state::{
     Captured, Entry, Exception, FrameRecord, HostFrame, MemoryShape, Reference, Stage, StopKind,
     TableState, Value,
 };
-pub use system::{Exit, Host, NoSystem, System};
+pub use system::{CheckpointAnswer, Exit, Host, NoSystem, System};
 pub use trap::{Trap, TrapFrame};

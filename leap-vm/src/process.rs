@@ -31,7 +31,7 @@ use crate::memory::give_back;
 use crate::records::{self, RawRecord};
 use crate::references::{References, Referents};
 use crate::state::{Entry, HostFrame, Stage, Value};
-use crate::system::{Exit, Host, System};
+use crate::system::{Asked, Exit, Host, System};
 use crate::trap::Trap;
 
 /// Bytes of records that a process keeps room for in memory between two captures.
@@ -49,8 +49,10 @@ pub struct Process<S: System> {
     pub(crate) resume: Table,
     /// The continuations that this process has instantiated.
     pub(crate) continuations: BTreeMap<StopName, Func>,
-    /// Functions that go on with a [`Callee`] for a frame at that stop.
-    pub(crate) callees: BTreeMap<StopName, Func>,
+    /// Functions that go on with a [`Callee`] for a frame at that stop; none: for no frame at all.
+    pub(crate) callees: BTreeMap<Option<StopName>, Func>,
+    /// A stack of more frames is a recursion without end.
+    pub(crate) frames_at_most: usize,
 }
 
 /// Where a process stands between two runs.
@@ -66,7 +68,8 @@ pub(crate) enum Position {
 /// A captured stack.
 pub(crate) struct Stopped {
     pub(crate) stage: Stage,
-    /// Outermost first; references are places of the reference tables.
+    /// Outermost first; references are places of the reference tables. There may be none where a
+    /// host function was called by tail calls alone.
     pub(crate) records: Vec<RawRecord>,
     /// How many references there are: they have the first places, those of the outermost record
     /// before all others.
@@ -131,7 +134,10 @@ impl<S: System> Process<S> {
         let engine = module.compiled().engine();
         let mut linker = Linker::new(engine);
         S::link(&mut linker).map_err(failed)?;
-        let mut store = Store::new(engine, Host::new(system));
+        let control_pages = module.engine().options().instrument.control_pages;
+        let host = Host::new(system, u64::from(control_pages) << 16);
+        let mut store = Store::new(engine, host);
+        store.limiter(|host| &mut host.limiter);
         let instance = linker
             .instantiate(&mut store, module.compiled())
             .map_err(failed)?;
@@ -155,6 +161,7 @@ impl<S: System> Process<S> {
             resume,
             continuations: BTreeMap::new(),
             callees: BTreeMap::new(),
+            frames_at_most: module.frames_at_most(),
         };
         records::ready(process.control.data_mut(&mut process.store), 0);
         process.attach_flag();
@@ -192,6 +199,27 @@ impl<S: System> Process<S> {
     #[must_use]
     pub fn countdown(&self) -> u32 {
         records::word(self.control.data(&self.store), control::COUNTDOWN)
+    }
+
+    /// Whether the guest has stopped the process itself, for a checkpoint that is to be taken now.
+    #[must_use]
+    pub fn asks_for_checkpoint(&self) -> bool {
+        self.store.data().asked == Asked::Yes
+    }
+
+    /// Has the guest be told, when it goes on, that the checkpoint that it asked for is kept. It
+    /// hears otherwise that it is not.
+    pub fn checkpoint_is_kept(&mut self) {
+        let host = self.store.data_mut();
+        if host.asked == Asked::Yes {
+            host.asked = Asked::Kept;
+        }
+    }
+
+    /// Whether it has run: what has not cannot be captured.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        !matches!(self.position, Position::Before(_))
     }
 
     /// The module that the process runs.
@@ -295,7 +323,10 @@ impl<S: System> Process<S> {
     ) -> wasmtime::Result<Vec<Val>> {
         let count = function.ty(&self.store).results().len();
         let mut results = vec![Val::I32(0); count];
-        function.call(&mut self.store, arguments, &mut results)?;
+        self.store.data_mut().limiter.set_for_host(false);
+        let called = function.call(&mut self.store, arguments, &mut results);
+        self.store.data_mut().limiter.set_for_host(true);
+        called?;
         Ok(results)
     }
 
@@ -402,7 +433,7 @@ impl<S: System> Process<S> {
         waiting.records.append(&mut unwound);
         waiting.callee = host.map(Callee::Host);
         // Frames that are records take no stack, but a recursion without end shall have one.
-        if waiting.records.len() > self.module.frames_at_most() {
+        if waiting.records.len() > self.frames_at_most {
             let exhausted = wasmtime::Trap::StackOverflow.to_string();
             let trap = Trap::without_frames(exhausted);
             return Ok(Outcome::Trapped(trap.below(&waiting.records, &self.module)));

@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use leap_memory::{Delta, MemoryError, PageSet, Tracking};
+use leap_memory::{Delta, Memory, MemoryError, PageSet, Tracking};
 
 use crate::control::CaptureHandle;
 use crate::engine::{Engine, EngineOptions, Module};
@@ -53,6 +53,14 @@ pub enum ProgramError {
         /// What happens when the guest writes.
         writes: HostWrites,
     },
+    /// The thread that is to run the program has too little stack.
+    #[error("the program needs {needed_bytes} bytes of stack, a thread here has {thread_bytes}")]
+    Stack {
+        /// What the program needs.
+        needed_bytes: usize,
+        /// What there is.
+        thread_bytes: usize,
+    },
     /// A part of the process's state is not what it should be, though the image is whole.
     #[error("the {what} of the image cannot be understood")]
     Malformed {
@@ -86,8 +94,7 @@ impl ProgramEngine {
 
     /// Bytes of stack that a thread needs to run a program.
     pub fn thread_stack_bytes(&self) -> usize {
-        // For the host's own functions, beyond the guest's.
-        self.engine.options().stack_bytes + (1 << 20)
+        thread_stack_bytes(&self.engine)
     }
 
     /// Instruments and compiles a module, or finds it if it is in use already.
@@ -98,6 +105,11 @@ impl ProgramEngine {
     pub fn compile(&self, module: &[u8]) -> Result<Module, ProgramError> {
         Ok(self.engine.compile(module)?)
     }
+}
+
+fn thread_stack_bytes(engine: &Engine) -> usize {
+    // For the host's own functions, beyond the guest's.
+    engine.options().stack_bytes + (1 << 20)
 }
 
 /// A running program, or one that could run on.
@@ -225,10 +237,10 @@ impl Program {
     ) -> Result<Self, ProgramError> {
         let image = chain.newest();
         let stops = image.check_stops(module.stop_map())?;
-        let mut state: WasiState =
-            postcard::from_bytes(&image.system()?).map_err(|_| ProgramError::Malformed {
-                what: "system state",
-            })?;
+        let state = WasiState::from_bytes(&image.system()?);
+        let mut state = state.ok_or(ProgramError::Malformed {
+            what: "system state",
+        })?;
         if let Directories::Granted(granted) = &surroundings.directories {
             let moved = state.move_host_directories(granted);
             moved.map_err(
@@ -260,6 +272,31 @@ impl Program {
         Ok(self.process.run()?)
     }
 
+    /// Bytes of stack that a thread needs to run this program.
+    pub fn thread_stack_bytes(&self) -> usize {
+        thread_stack_bytes(self.process.module().engine())
+    }
+
+    /// Whether the program has stopped itself, for a checkpoint that is to be taken now; in C:
+    ///
+    /// ```c
+    /// __attribute__((import_module("leap"), import_name("checkpoint")))
+    /// int leap_checkpoint(void); // 0: it is kept; 1: this goes on from it; 2: it is not kept
+    /// ```
+    pub fn asks_for_checkpoint(&self) -> bool {
+        self.process.asks_for_checkpoint()
+    }
+
+    /// Has the program be told that the checkpoint which it has asked for is kept.
+    pub fn checkpoint_is_kept(&mut self) {
+        self.process.checkpoint_is_kept();
+    }
+
+    /// Whether it has run: what has not cannot be captured.
+    pub fn has_begun(&self) -> bool {
+        self.process.has_begun()
+    }
+
     /// Has the program stop for a capture, from any thread.
     pub fn capture_handle(&self) -> CaptureHandle {
         self.process.capture_handle()
@@ -271,16 +308,13 @@ impl Program {
     ///
     /// Those of [`Process::capture`], [`ProgramError::Pages`].
     pub fn capture(&mut self, pages: Pages) -> Result<Capture, ProgramError> {
-        let mut memories = Vec::new();
-        for memory in self.page_copier().memories {
-            let mut memory = memory.lock();
+        self.capture_with(|_, memory| {
             let pages = match pages {
                 Pages::Whole => memory.seal_whole()?.to_delta(),
                 Pages::Changes => memory.seal()?.to_delta(),
             };
-            memories.push(CapturedPages { copy: None, pages });
-        }
-        self.capture_with(memories)
+            Ok(CapturedPages { copy: None, pages })
+        })
     }
 
     /// As [`Program::capture`] of all pages, but takes only those that have changed since they
@@ -290,13 +324,16 @@ impl Program {
     ///
     /// As there; also if the pages were copied again since.
     pub fn capture_over(&mut self, copied: CopiedPages) -> Result<Capture, ProgramError> {
-        let mut memories = Vec::new();
-        for (memory, (number, copy)) in self.page_copier().memories.iter().zip(copied.memories) {
-            let pages = memory.lock().seal_over(number)?.to_delta();
+        let mut copies: Vec<_> = copied.memories.into_iter().map(Some).collect();
+        self.capture_with(|index, memory| {
+            let copy = copies.get_mut(index).and_then(Option::take);
+            let (number, copy) = copy.ok_or(ProgramError::Malformed {
+                what: "number of copied memories",
+            })?;
+            let pages = memory.seal_over(number)?.to_delta();
             let copy = Some(copy);
-            memories.push(CapturedPages { copy, pages });
-        }
-        self.capture_with(memories)
+            Ok(CapturedPages { copy, pages })
+        })
     }
 
     /// Copies the pages of the program while it runs.
@@ -308,10 +345,26 @@ impl Program {
         PageCopier { memories }
     }
 
-    fn capture_with(&mut self, memories: Vec<CapturedPages>) -> Result<Capture, ProgramError> {
+    /// A capture whose pages `seal` takes from each memory. If there is none in the end, the next
+    /// one has what `seal` has taken.
+    fn capture_with(
+        &mut self,
+        mut seal: impl FnMut(usize, &mut Memory) -> Result<CapturedPages, ProgramError>,
+    ) -> Result<Capture, ProgramError> {
+        // What can fail for the guest's sake comes before anything is taken.
         let captured = self.process.capture()?;
-        let system = self.process.system().state();
-        let system = postcard::to_stdvec(&system).expect("plain data in memory can be encoded");
+        let mut memories = Vec::new();
+        for (index, memory) in self.page_copier().memories.iter().enumerate() {
+            let sealed = seal(index, &mut memory.lock());
+            match sealed {
+                Ok(pages) => memories.push(pages),
+                Err(error) => {
+                    self.give_back(&memories);
+                    return Err(error);
+                }
+            }
+        }
+        let system = self.process.system().state().to_bytes();
         let module = self.process.module();
         let stops = *self
             .stops
@@ -326,7 +379,12 @@ impl Program {
 
     /// Has the next capture of changes hold what this one does: it was not kept after all.
     pub fn take_back(&mut self, capture: &Capture) {
-        for (memory, taken) in self.page_copier().memories.iter().zip(&capture.memories) {
+        self.give_back(&capture.memories);
+    }
+
+    /// Counts pages as changed again.
+    fn give_back(&mut self, taken: &[CapturedPages]) {
+        for (memory, taken) in self.page_copier().memories.iter().zip(taken) {
             for delta in taken.copy.iter().chain([&taken.pages]) {
                 let pages = delta.pages().map(|(page, _)| page);
                 let pages: PageSet = pages.chain(delta.zeroed().iter()).collect();

@@ -13,7 +13,7 @@ use crate::process::{Callee, Position, Process, Stopped};
 use crate::records::{self, RawRecord, RawValue};
 use crate::references::{Referents, misfit};
 use crate::state::{Captured, FrameRecord, Reference, Stage, Value};
-use crate::system::System;
+use crate::system::{Asked, System};
 
 /// Where the next saved reference goes.
 #[derive(Default)]
@@ -43,7 +43,12 @@ impl<S: System> Process<S> {
         process.rebuild_memories(captured)?;
         process.rebuild_globals(captured, &referents)?;
         process.rebuild_tables(captured, &referents)?;
+        // What is left is for its stack, not its own.
+        process.store.data_mut().limiter.set_for_host(true);
         process.drop_segments(captured)?;
+        process.store.data_mut().asked = Asked::GoingOn;
+        // Another engine may have allowed it more than this one does.
+        process.frames_at_most += captured.frames.len();
         let (records, references) = process.rebuild_records(stops, captured, &referents)?;
         process.position = Position::Stopped(Stopped {
             stage: captured.stage,
@@ -54,7 +59,7 @@ impl<S: System> Process<S> {
         Ok(process)
     }
 
-    fn stage_results(&mut self, stage: Stage) -> Result<Vec<ValType>, VmError> {
+    pub(crate) fn stage_results(&mut self, stage: Stage) -> Result<Vec<ValType>, VmError> {
         let function = match stage {
             Stage::Start if self.module.stop_map().start.is_none() => {
                 return Err(misfit("a start function that the module has not"));

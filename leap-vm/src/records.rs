@@ -1,7 +1,7 @@
 //! Frame records in the control memory: the guest's writing and reading, seen from the host.
 
 use leap_instrument::abi::{control, kind, record, value_bytes};
-use leap_instrument::{Stop, StopMap, ValType};
+use leap_instrument::{Stop, StopMap, StopPlace, ValType};
 
 use crate::error::VmError;
 use crate::references::misfit;
@@ -166,8 +166,11 @@ pub(crate) fn validate(
         }
         let is_innermost = place + 1 == frames.len();
         let waits = frame.kind == StopKind::InCall;
-        if waits == is_innermost && !(waits && has_host_frame) {
+        if waits != (!is_innermost || has_host_frame) {
             return Err(misfit("a stack that does not end where its frames say"));
+        }
+        if waits && stop.place != StopPlace::Call {
+            return Err(misfit("a frame that waits where nothing is called"));
         }
         if stop.values().count() != frame.values.len() {
             return Err(misfit(
@@ -176,10 +179,8 @@ pub(crate) fn validate(
         }
         awaited = &stop.results;
     }
-    let ends_in_call = frames
-        .last()
-        .is_some_and(|frame| frame.kind == StopKind::InCall);
-    if frames.is_empty() || has_host_frame != ends_in_call {
+    // With no frame at all, the host's function is called by tail calls alone.
+    if frames.is_empty() && !has_host_frame {
         return Err(misfit("a stack without an innermost frame"));
     }
     Ok(())

@@ -28,6 +28,9 @@ impl<S: System> Process<S> {
         &mut self,
         stopped: &mut Stopped,
     ) -> Result<wasmtime::Result<Vec<Val>>, VmError> {
+        if stopped.records.is_empty() {
+            return self.resume_callee(stopped);
+        }
         let mut at_once = self.module.engine().options().frames_at_once.max(1);
         loop {
             let waiting = stopped.records.len().saturating_sub(at_once);
@@ -46,6 +49,35 @@ impl<S: System> Process<S> {
         }
     }
 
+    /// Goes on with a host function that the entry called by tail calls alone.
+    fn resume_callee(&mut self, stopped: &Stopped) -> Result<wasmtime::Result<Vec<Val>>, VmError> {
+        let results = self.stage_results(stopped.stage)?;
+        let function = self.callee_function(None, results);
+        records::ready(self.control.data_mut(&mut self.store), 0);
+        self.store.data_mut().callee.clone_from(&stopped.callee);
+        Ok(self.call_function(function, &[]))
+    }
+
+    /// A frame that saves itself where it may call nothing finds places for its references behind
+    /// the first `kept` ones, as many as the tables had from the start.
+    fn make_room_for_references(&mut self, kept: u32) -> Result<(), VmError> {
+        for (_, name) in REFERENCE_TABLES {
+            let Some(table) = self.instance.get_table(&mut self.store, name) else {
+                continue;
+            };
+            let ty = table.ty(&self.store);
+            let wanted = u64::from(kept) + ty.minimum();
+            let missing = wanted.saturating_sub(table.size(&self.store));
+            let null = Ref::null(ty.element().heap_type());
+            table
+                .grow(&mut self.store, missing, null)
+                .map_err(|_| VmError::Uncapturable {
+                    what: "more references than a table can hold",
+                })?;
+        }
+        Ok(())
+    }
+
     /// Rebuilds `inner`, of which the references are those behind the first `kept` ones.
     fn resume_frames(
         &mut self,
@@ -54,6 +86,7 @@ impl<S: System> Process<S> {
         callee: Option<&Callee>,
     ) -> Result<wasmtime::Result<Vec<Val>>, VmError> {
         self.load_continuations(inner, callee)?;
+        self.make_room_for_references(kept)?;
         let module = self.module.clone();
         let stops = module.stop_map();
         let layouts = inner
@@ -137,7 +170,10 @@ impl<S: System> Process<S> {
             .filter_map(|name| self.continuations.get(&name).copied())
             .collect();
         if let (Some(callee), Some(innermost)) = (callee, names().next_back()) {
-            functions.push(self.callee_function(innermost));
+            let (function, stop) = innermost;
+            let stop = self.module.stop_map().stop(function, stop);
+            let results = stop.map(|stop| stop.results.clone()).unwrap_or_default();
+            functions.push(self.callee_function(Some(innermost), results));
             self.store.data_mut().callee = Some(callee.clone());
         }
         let failed = |error: wasmtime::Error| VmError::Instantiate {
@@ -207,19 +243,12 @@ impl<S: System> Process<S> {
         })
     }
 
-    /// A function that goes on with the callee of a frame at that stop, in the place of a
+    /// A function that goes on with the callee of a frame at that stop, or of none, in the place of a
     /// continuation. The engine keeps functions as long as the process, so there is one for each.
-    fn callee_function(&mut self, caller: StopName) -> Func {
+    fn callee_function(&mut self, caller: Option<StopName>, results: Vec<ValType>) -> Func {
         if let Some(known) = self.callees.get(&caller) {
             return *known;
         }
-        let (function, stop) = caller;
-        let results = self
-            .module
-            .stop_map()
-            .stop(function, stop)
-            .map(|stop| stop.results.clone())
-            .unwrap_or_default();
         let results = results.into_iter().map(engine_type);
         let ty = FuncType::new(self.module.compiled().engine(), [], results);
         let function = Func::new(&mut self.store, ty, |caller, _, results| {

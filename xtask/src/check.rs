@@ -20,8 +20,7 @@ Cheapest first, and the first failure ends it:
   sources       licences, banned crates and registries       settings: deny.toml
   clippy        no warnings in code, tests and benches       mend: cargo xtask fix
   docs          the documentation builds without warnings
-  wasm          leap-core builds for bare WebAssembly and imports nothing
-                (when the target wasm32-unknown-unknown is installed)";
+  wasm          leap-core builds for bare WebAssembly and imports nothing";
 
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     steps.run("format", || workspace.run("cargo fmt --all --check"))?;

@@ -9,7 +9,8 @@
 //! - links between documents lead somewhere ([`links`]).
 //!
 //! What this crate does not know: the crates of Leap. It only reads their files, so it builds
-//! within seconds and runs when they do not compile.
+//! within seconds and runs when they do not compile. (Which compilers guests need, [`setup`] asks
+//! `guests`, which knows none of them either.)
 
 mod aarch64;
 mod check;

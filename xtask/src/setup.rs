@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use crate::steps::Steps;
+use crate::wasm;
 use crate::workspace::{self, Workspace};
 
 pub(crate) const HELP: &str = "\
 Install what checks and tests need; quick when all is there.
 
   rustfmt, clippy             with rustup
+  wasm32-unknown-unknown      bare WebAssembly, for which leap-core must build
   cargo-nextest, cargo-deny   from source, minutes each the first time
   moto, azurite               an S3 and an Azure Blob server for leap-store's tests
   clang, lld, wasi-libc       compile guests in C, for tests and benchmarks of processes
@@ -35,6 +37,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     steps.run("setup: clippy", || {
         ensure_component(workspace, "clippy", "clippy")
     })?;
+    steps.run("setup: bare WebAssembly", || ensure_bare_wasm(workspace))?;
     steps.run("setup: cargo-nextest", || {
         ensure_subcommand(workspace, "nextest", WITHOUT_SELF_UPDATE)
     })?;
@@ -60,6 +63,15 @@ fn ensure_component(workspace: &Workspace, component: &str, subcommand: &str) ->
     workspace
         .run(&format!("rustup component add {component}"))
         .with_context(|| format!("install {component}, as it came with your Rust"))
+}
+
+fn ensure_bare_wasm(workspace: &Workspace) -> Result<()> {
+    if wasm::is_target_installed(workspace) {
+        return Ok(());
+    }
+    workspace
+        .run(&format!("rustup target add {}", wasm::TARGET))
+        .with_context(|| format!("install Rust's target {}", wasm::TARGET))
 }
 
 /// Installs `cargo-NAME` into `target/tools` unless cargo already knows the subcommand.

@@ -12,16 +12,16 @@ use anyhow::{Context as _, Result, bail};
 use crate::metadata;
 use crate::workspace::Workspace;
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// What Rust calls bare WebAssembly.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Builds `leap-core` for WebAssembly and looks at its imports; says so when the target is not installed.
+/// Builds `leap-core` for WebAssembly and looks at its imports.
 ///
 /// # Errors
-/// When it does not build, or imports something.
+/// When the target is not installed, when it does not build, or imports something.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     if !is_target_installed(workspace) {
-        eprintln!("  not built: target {TARGET} is not installed (`rustup target add {TARGET}`)");
-        return Ok(());
+        bail!("the target {TARGET} is not installed: run `cargo xtask setup`");
     }
     workspace.run(&format!(
         "cargo rustc --quiet --locked --package leap-core --lib --crate-type cdylib --target {TARGET} \
@@ -40,7 +40,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 }
 
 /// Whether rustc has a standard library for the target, however it came there.
-fn is_target_installed(workspace: &Workspace) -> bool {
+pub(crate) fn is_target_installed(workspace: &Workspace) -> bool {
     let folder = workspace.read(&format!("rustc --print target-libdir --target {TARGET}"));
     folder.is_ok_and(|folder| Path::new(folder.trim()).exists())
 }

@@ -4,11 +4,16 @@
 //   pop         come back from it, and say the name
 //   spin        compute until the end of time
 //   trap        do what must not be done
+//   keep        ask for a checkpoint, and say what came of it
+//   grow MIB    ask for so much memory, and say whether there is any
 //   end CODE    end
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+__attribute__((import_module("leap"), import_name("checkpoint"))) int checkpoint(void);
+
+static void *volatile grown;
 static long sum, *numbers;
 static int count;
 
@@ -39,6 +44,11 @@ __attribute__((noinline)) static void talk(int depth, const char *name) {
         } else if (!strcmp(line, "spin")) {
             printf("spinning\n");
             printf("%u\n", spin(count));
+        } else if (!strcmp(line, "keep")) {
+            printf("answer %d\n", checkpoint());
+        } else if (!strncmp(line, "grow ", 5)) {
+            grown = malloc(atol(line + 5) << 20);
+            printf("%s\n", grown ? "there is" : "there is none");
         } else if (!strcmp(line, "trap")) {
             __builtin_trap();
         } else if (!strncmp(line, "end ", 4)) {

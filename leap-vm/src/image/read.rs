@@ -177,7 +177,7 @@ impl Image {
             for (page, nth) in (run.first..run.end().min(end)).zip(0..) {
                 match run.content {
                     Some(first) => wanted.push((first + nth, page)),
-                    None => bytes[place(page)].fill(0),
+                    None => clear(&mut bytes[place(page)]),
                 }
             }
         }
@@ -358,6 +358,13 @@ impl Chain {
     fn length_bytes(&self, index: usize) -> Result<usize, ImageError> {
         let length_bytes = self.newest().memory(index)?.length_bytes;
         usize::try_from(length_bytes).map_err(|_| ImageError::Memory { index })
+    }
+}
+
+/// Makes a page zeros. One that is need not become anybody's memory for that.
+fn clear(page: &mut [u8]) {
+    if page.iter().any(|&byte| byte != 0) {
+        page.fill(0);
     }
 }
 

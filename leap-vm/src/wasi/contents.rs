@@ -3,9 +3,10 @@
 //! Copies are taken for every capture and every level of speculation, so they must cost next to
 //! nothing: the bytes are in chunks, and a write copies the chunk that it touches.
 
+use std::fmt;
 use std::sync::Arc;
 
-use serde::de::Error as _;
+use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::abi::Errno;
@@ -13,8 +14,11 @@ use super::abi::Errno;
 /// Bytes of a chunk.
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// Bytes that remembering a chunk takes, whatever is in it.
+const CHUNK_PLACE_BYTES: usize = size_of::<Arc<Vec<u8>>>();
+
 /// A file in memory is no longer than this: a hole costs nothing, but its chunks are counted.
-const LONGEST_BYTES: u64 = 1 << 36;
+pub(super) const LONGEST_BYTES: u64 = 1 << 36;
 
 /// The bytes of a file.
 ///
@@ -27,14 +31,6 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
-        let mut contents = Self::default();
-        contents
-            .write_at(0, bytes)
-            .expect("it was in memory already");
-        contents
-    }
-
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -50,6 +46,30 @@ impl Contents {
             }
         }
         readable
+    }
+
+    /// Bytes of memory that it takes, but for what copies share.
+    pub(crate) fn taken_bytes(&self) -> u64 {
+        let chunks = self.chunks.iter().filter(|chunk| !chunk.is_empty());
+        (chunks.count() * CHUNK_BYTES + self.chunks.len() * CHUNK_PLACE_BYTES) as u64
+    }
+
+    /// Bytes of memory that a write of `len` bytes at `offset` takes more than that.
+    pub(crate) fn bytes_to_take(&self, offset: u64, len: usize) -> u64 {
+        let is_there = |chunk: usize| {
+            self.chunks
+                .get(chunk)
+                .is_some_and(|chunk| !chunk.is_empty())
+        };
+        let new = pieces(offset, len).filter(|(chunk, ..)| !is_there(*chunk));
+        let chunks = new.count() as u64 * CHUNK_BYTES as u64;
+        chunks + self.places_to_take(offset.saturating_add(len as u64))
+    }
+
+    /// Bytes of memory that a length of `len` bytes takes more.
+    pub(crate) fn places_to_take(&self, len: u64) -> u64 {
+        let chunks = len.div_ceil(CHUNK_BYTES as u64);
+        chunks.saturating_sub(self.chunks.len() as u64) * CHUNK_PLACE_BYTES as u64
     }
 
     /// Writes all of `bytes` from `offset` on, and lengthens the file as needed.
@@ -105,25 +125,58 @@ fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (usize, std::ops::Ran
     })
 }
 
+/// The bytes of a chunk, as one piece.
+struct Chunk<'a>(&'a [u8]);
+
+impl Serialize for Chunk<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+struct ChunkBuf(Vec<u8>);
+
+impl<'de> Deserialize<'de> for ChunkBuf {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Piece;
+        impl Visitor<'_> for Piece {
+            type Value = ChunkBuf;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("bytes")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<ChunkBuf, E> {
+                Ok(ChunkBuf(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(Piece)
+    }
+}
+
 impl Serialize for Contents {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let chunks: Vec<&[u8]> = self.chunks.iter().map(|chunk| chunk.as_slice()).collect();
+        let chunks = self.chunks.iter();
+        let chunks: Vec<Chunk<'_>> = chunks.map(|chunk| Chunk(chunk)).collect();
         (self.len, chunks).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Contents {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (len, chunks) = <(u64, Vec<Vec<u8>>)>::deserialize(deserializer)?;
+        let (len, chunks) = <(u64, Vec<ChunkBuf>)>::deserialize(deserializer)?;
         let as_many = len.div_ceil(CHUNK_BYTES as u64) == chunks.len() as u64;
         let whole = chunks
             .iter()
-            .all(|chunk| chunk.is_empty() || chunk.len() == CHUNK_BYTES);
+            .all(|ChunkBuf(chunk)| chunk.is_empty() || chunk.len() == CHUNK_BYTES);
         if !as_many || !whole || len > LONGEST_BYTES {
             return Err(D::Error::custom("a file's chunks do not fit its length"));
         }
-        let chunks = chunks.into_iter().map(Arc::new).collect();
-        let mut contents = Self { len, chunks };
+        let chunks = chunks.into_iter().map(|ChunkBuf(chunk)| Arc::new(chunk));
+        let mut contents = Self {
+            len,
+            chunks: chunks.collect(),
+        };
         // Zeros behind the end, which a forged image need not have.
         contents
             .set_len(len)

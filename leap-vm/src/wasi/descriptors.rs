@@ -366,7 +366,7 @@ impl Wasi {
         fd: u32,
         (at, count): Vectors,
         written_at: u32,
-    ) -> Result<(), Errno> {
+    ) -> Result<(), Stop> {
         let vectors = guest.io_vectors(at, count)?;
         guest.slice(written_at, 4)?;
         let descriptor = self.descriptor(fd, rights::FD_WRITE)?;
@@ -380,11 +380,18 @@ impl Wasi {
                 self.set_offset(fd, offset + u64::from(written));
                 written
             }
-            Target::Output { stream, .. } => self.write_stream(guest, stream, &vectors)?,
-            Target::Directory { .. } => return Err(Errno::Isdir),
-            Target::Input { .. } => return Err(Errno::Badf),
+            Target::Output { stream, .. } => {
+                let flags = descriptor.flags;
+                match self.outside.sink.room_bytes(stream, &self.waker) {
+                    0 if flags & fd_flags::NONBLOCK != 0 => return Err(Errno::Again.into()),
+                    0 => return Err(Stop::Wait { until_ns: None }),
+                    room => self.write_stream(guest, stream, &vectors, room)?,
+                }
+            }
+            Target::Directory { .. } => return Err(Errno::Isdir.into()),
+            Target::Input { .. } => return Err(Errno::Badf.into()),
         };
-        guest.write_u32(written_at, written)
+        Ok(guest.write_u32(written_at, written)?)
     }
 
     pub(super) fn fd_pwrite(
@@ -426,10 +433,11 @@ impl Wasi {
         guest: &Guest<'_>,
         stream: Stream,
         vectors: &[(u32, u32)],
+        room: usize,
     ) -> Result<u32, Errno> {
         let mut bytes = Vec::new();
         for &(at, len) in vectors {
-            let free = STREAM_WRITE_AT_MOST - bytes.len();
+            let free = room.min(STREAM_WRITE_AT_MOST) - bytes.len();
             bytes.extend_from_slice(guest.slice(at, len.min(free as u32))?);
         }
         match self.outside.sink.write(stream, &bytes) {

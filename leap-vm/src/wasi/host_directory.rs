@@ -85,13 +85,6 @@ impl HostDirectory {
         Ok(done)
     }
 
-    pub(crate) fn read_all(&self, path: &str) -> Result<Vec<u8>, Errno> {
-        let mut bytes = vec![0; self.stat(path)?.len as usize];
-        let read = self.read_at(path, 0, &mut bytes)?;
-        bytes.truncate(read);
-        Ok(bytes)
-    }
-
     pub(crate) fn write_at(&self, path: &str, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
         let file = self.at(path, OFlags::WRONLY)?;
         let mut done = 0;

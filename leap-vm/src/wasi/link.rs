@@ -1,5 +1,5 @@
-//! The glue to the engine: the 46 functions as imports of a guest. Nothing else of the system
-//! interface knows that there is an engine.
+//! The glue to the engine: the 46 functions as imports of a guest, and one of Leap's own. Nothing
+//! else of the system interface knows that there is an engine.
 
 #![allow(
     unsafe_code,
@@ -13,8 +13,14 @@ use wasmtime::{Caller, FuncType, Linker, Result, Val, ValRaw, ValType};
 
 use super::abi::{Errno, Function, MODULE, Type};
 use super::{Outcome, Wait, Wasi};
+use crate::limits::Limits;
 use crate::state::HostFrame;
 use crate::system::{Exit, Host, System};
+
+/// The module and the function by which a guest asks for a checkpoint of itself: it takes nothing
+/// and gives a [`CheckpointAnswer`](crate::CheckpointAnswer) as an `i32`.
+const LEAP: &str = "leap";
+const CHECKPOINT: &str = "checkpoint";
 
 /// The most parameters that a function has.
 const PARAMETERS_AT_MOST: usize = 9;
@@ -23,7 +29,20 @@ impl System for Wasi {
     fn link(linker: &mut Linker<Host<Self>>) -> Result<()> {
         Function::ALL
             .iter()
-            .try_for_each(|&function| define(linker, function))
+            .try_for_each(|&function| define(linker, function))?;
+        linker.func_wrap(LEAP, CHECKPOINT, |mut caller: Caller<'_, Host<Self>>| {
+            caller.data_mut().ask_for_checkpoint(HostFrame {
+                module: LEAP.to_owned(),
+                name: CHECKPOINT.to_owned(),
+                state: Vec::new(),
+            });
+            0_i32
+        })?;
+        Ok(())
+    }
+
+    fn limits(&self) -> Limits {
+        self.outside.limits
     }
 
     fn resume(
@@ -31,6 +50,12 @@ impl System for Wasi {
         frame: HostFrame,
         results: &mut [Val],
     ) -> Result<()> {
+        if frame.module == LEAP && frame.name == CHECKPOINT {
+            if let Some(result) = results.first_mut() {
+                *result = Val::I32(caller.data_mut().answer() as i32);
+            }
+            return Ok(());
+        }
         let wait = Wait::from_bytes(&frame.state)
             .filter(|wait| frame.module == MODULE && frame.name == wait.function())
             .ok_or_else(|| wasmtime::Error::msg("the host frame is none of WASI's"))?;

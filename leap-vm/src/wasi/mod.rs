@@ -1,5 +1,5 @@
 //! The system interface of a process: WASI preview 1, all 46 functions, with state that can be
-//! captured.
+//! captured. (And `leap.checkpoint`, by which a guest asks for a checkpoint of itself: `link`.)
 //!
 //! [`Wasi`] is a state machine: a call goes in with the guest's memory, an [`Outcome`] comes out.
 //! It never waits. When the guest would have to, the outcome is a [`Wait`], which is plain data:
@@ -34,6 +34,7 @@
 //! ```
 
 mod abi;
+mod bounded;
 mod contents;
 mod descriptors;
 mod guest;
@@ -105,6 +106,9 @@ pub struct Wait {
     until_ns: Option<u64>,
 }
 
+/// More than any wait takes: eleven numbers of up to ten bytes each, and what kind it is.
+const WAIT_BYTES_AT_MOST: usize = 128;
+
 impl Wait {
     /// As bytes, for an image.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -113,7 +117,8 @@ impl Wait {
 
     /// From the bytes of an image; none if they are not those of a wait.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let wait: Self = postcard::from_bytes(bytes).ok()?;
+        let is_short = bytes.len() <= WAIT_BYTES_AT_MOST;
+        let wait: Self = is_short.then(|| bounded::decode(bytes)).flatten()?;
         let fits = wait.arguments.len() == wait.function.parameters().len();
         fits.then_some(wait)
     }
@@ -179,7 +184,7 @@ impl Wasi {
             return Err(WasiError::Unsound);
         }
         let tree = std::mem::take(&mut state.tree);
-        self.files = Files::open(tree)
+        self.files = Files::open(tree, self.outside.limits.file_bytes)
             .map_err(|(path, source)| WasiError::HostDirectory { path, source })?;
         let now_ns = self.outside.clock.monotonic_ns();
         self.clock_base_ns = i128::from(now_ns) - i128::from(state.monotonic_ns);

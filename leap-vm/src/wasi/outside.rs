@@ -1,6 +1,7 @@
-//! What a process meets outside of itself: its standard streams, the time, and chance.
+//! What a process meets outside of itself: its standard streams, the time, chance, and limits.
 
 use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::task::Waker;
@@ -10,6 +11,8 @@ use std::time::{Instant, SystemTime};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, retry_on_intr};
+
+use crate::limits::Limits;
 
 /// A stream that a process writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -26,6 +29,12 @@ pub enum Stream {
 pub trait Sink: Send {
     /// Takes all of `bytes`.
     fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()>;
+
+    /// How many bytes of a stream can be taken now without waiting. If none, `waker` is called when
+    /// some can: a guest that waits for that can be captured, and one within `write` cannot.
+    fn room_bytes(&mut self, _stream: Stream, _waker: &Waker) -> usize {
+        usize::MAX
+    }
 }
 
 /// Gives a process its standard input.
@@ -63,16 +72,25 @@ pub struct Outside {
     pub source: Box<dyn Source>,
     /// What tells the time.
     pub clock: Box<dyn Clock>,
+    /// How much of the host's memory it may take.
+    pub limits: Limits,
 }
 
 impl Outside {
     /// The streams of this operating system's process, and its clock.
     pub fn standard() -> Self {
         Self {
-            sink: Box::new(StandardStreams),
+            sink: Box::new(StandardStreams::default()),
             source: Box::new(StandardInput::default()),
             clock: Box::new(SystemClock::default()),
+            limits: Limits::default(),
         }
+    }
+
+    /// The same with limits.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// No input, the system's clock, and output to `sink`.
@@ -81,6 +99,7 @@ impl Outside {
             sink: Box::new(sink),
             source: Box::new(NoInput),
             clock: Box::new(SystemClock::default()),
+            limits: Limits::default(),
         }
     }
 }
@@ -92,8 +111,14 @@ impl std::fmt::Debug for Outside {
 }
 
 /// The standard streams of this operating system's process.
-#[derive(Debug)]
-pub struct StandardStreams;
+#[derive(Debug, Default)]
+pub struct StandardStreams {
+    /// By stream: what waits until it takes more.
+    watches: [Option<Watch>; 2],
+}
+
+/// A pipe that takes anything takes this much at once.
+const PIPE_BYTES: usize = 4096;
 
 impl Sink for StandardStreams {
     fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
@@ -105,6 +130,29 @@ impl Sink for StandardStreams {
             }
             Stream::Error => io::stderr().lock().write_all(bytes),
         }
+    }
+
+    fn room_bytes(&mut self, stream: Stream, waker: &Waker) -> usize {
+        let now = Timespec::default();
+        // Of what cannot be asked, the write that follows tells what is wrong.
+        if is_writable(stream, Some(&now)).unwrap_or(true) {
+            return PIPE_BYTES;
+        }
+        let look = match stream {
+            Stream::Output => || ignore(is_writable(Stream::Output, None)),
+            Stream::Error => || ignore(is_writable(Stream::Error, None)),
+        };
+        let watch = self.watches[stream as usize].get_or_insert_with(|| Watch::start(look));
+        watch.wake_when_ready(waker);
+        0
+    }
+}
+
+/// Whether a short write to a standard stream ends at once; waits so long for that.
+fn is_writable(stream: Stream, patience: Option<&Timespec>) -> Result<bool, Errno> {
+    match stream {
+        Stream::Output => is_ready(&io::stdout(), PollFlags::OUT, patience),
+        Stream::Error => is_ready(&io::stderr(), PollFlags::OUT, patience),
     }
 }
 
@@ -169,8 +217,9 @@ impl Source for StandardInput {
                 Arrived::Bytes(bytes)
             }
             Err(Errno::AGAIN) => {
-                let watch = self.watch.get_or_insert_with(Watch::start);
-                watch.wake_when_readable(waker);
+                let look = || ignore(is_readable(None));
+                let watch = self.watch.get_or_insert_with(|| Watch::start(look));
+                watch.wake_when_ready(waker);
                 Arrived::Nothing
             }
             // An input that cannot be read has ended.
@@ -191,33 +240,54 @@ fn read_now(bytes: &mut [u8]) -> Result<usize, Errno> {
 /// Whether a read of standard input ends at once, with bytes, its end or an error; waits so long
 /// for that.
 fn is_readable(patience: Option<&Timespec>) -> Result<bool, Errno> {
-    let input = io::stdin();
-    let mut polled = [PollFd::new(&input, PollFlags::IN)];
+    is_ready(&io::stdin(), PollFlags::IN, patience)
+}
+
+/// For who looks until there is something: the call that follows tells what is wrong.
+fn ignore(_: Result<bool, Errno>) {}
+
+fn is_ready(
+    stream: &impl AsFd,
+    wanted: PollFlags,
+    patience: Option<&Timespec>,
+) -> Result<bool, Errno> {
+    let mut polled = [PollFd::new(stream, wanted)];
     Ok(retry_on_intr(|| rustix::event::poll(&mut polled, patience))? > 0)
 }
 
-/// A thread that watches standard input, for a wait that the guest is in must end for a capture.
-/// It only looks, and so may go on looking when the guest has gone.
+/// A thread that watches a stream, for a wait that the guest is in must end for a capture. It only
+/// looks, and so may go on looking when the guest has gone.
 #[derive(Debug)]
-struct Watch(Sender<Waker>);
+struct Watch {
+    /// Whom the thread wakes when what it looks for is there; none: nobody asks.
+    waker: Arc<Mutex<Option<Waker>>>,
+    looks: Sender<()>,
+}
 
 impl Watch {
-    /// The thread lives until this is dropped, and then until there is something to be read.
-    fn start() -> Self {
-        let (sender, wakers) = mpsc::channel::<Waker>();
+    /// The thread lives until this is dropped, and then until the stream is ready, which is when
+    /// `look` returns.
+    fn start(look: fn()) -> Self {
+        let (looks, asked) = mpsc::channel();
+        let waker = Arc::new(Mutex::new(None::<Waker>));
+        let shared = Arc::clone(&waker);
         thread::spawn(move || {
-            while let Ok(waker) = wakers.recv() {
-                // If one cannot even look, the read that follows tells why.
-                let _ = is_readable(None);
-                waker.wake();
+            while asked.recv().is_ok() {
+                look();
+                let waker = shared.lock().take();
+                waker.into_iter().for_each(Waker::wake);
             }
         });
-        Self(sender)
+        Self { waker, looks }
     }
 
-    fn wake_when_readable(&self, waker: &Waker) {
-        // The thread ends only with the sender.
-        let _ = self.0.send(waker.clone());
+    /// Of those who ask before it is ready, the last is woken: they are one guest.
+    fn wake_when_ready(&self, waker: &Waker) {
+        let former = self.waker.lock().replace(waker.clone());
+        if former.is_none() {
+            // The thread ends only with the sender.
+            let _ = self.looks.send(());
+        }
     }
 }
 

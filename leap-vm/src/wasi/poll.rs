@@ -107,10 +107,23 @@ impl Wasi {
                 }
             }
             Subject::Read { fd } => self.readable(fd),
-            Subject::Write { fd } => match self.descriptor(fd, rights::POLL_FD_READWRITE) {
-                Err(errno) => Standing::Failed(errno),
-                Ok(_) => Standing::Ready(1),
-            },
+            Subject::Write { fd } => self.writable(fd),
+        }
+    }
+
+    fn writable(&mut self, fd: u32) -> Standing {
+        let target = match self.descriptor(fd, rights::POLL_FD_READWRITE) {
+            Err(errno) => return Standing::Failed(errno),
+            Ok(descriptor) => &descriptor.target,
+        };
+        let room = match *target {
+            Target::Output { stream, .. } => self.outside.sink.room_bytes(stream, &self.waker),
+            _ => 1,
+        };
+        // How much more than one byte is nobody's business.
+        match room {
+            0 => Standing::Pending,
+            _ => Standing::Ready(1),
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::abi::{FileType, rights};
+use super::bounded;
 use super::outside::{Random, Stream};
 use super::tree::{HostWrites, NodeId, Tree};
 
@@ -138,6 +139,18 @@ impl WasiState {
             };
             self.descriptors.insert(fd, descriptor);
         }
+    }
+
+    /// As bytes, for an image.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("plain data in memory can be encoded")
+    }
+
+    /// From the bytes of an image, which may be any; none if they are not those of a state, or it
+    /// contradicts itself.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut state: Self = bounded::decode(bytes)?;
+        state.make_sound().then_some(state)
     }
 
     /// The arguments, the program's name first.

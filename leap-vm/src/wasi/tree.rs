@@ -14,15 +14,22 @@
 //! - A node is kept as long as a directory has it or a descriptor is open on it.
 //! - No path leaves its mount: see `resolve`, and `host_directory` for the host's side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::abi::{Errno, FileType};
-use super::contents::Contents;
+use super::contents::{Contents, LONGEST_BYTES};
 use super::host_directory::{HostDirectory, HostFile};
+
+/// Bytes of memory that a file takes beside what is in it: about a node and its entry.
+const NODE_BYTES: u64 = 256;
+/// Numbers of nodes that no honest process comes to, and that leave room to count on.
+const NEWEST_AT_MOST: u64 = 1 << 63;
+/// Bytes that are copied from a file of the host at once.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// The number of a node: the guest sees it as the inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -134,12 +141,37 @@ pub(crate) struct FileStatus {
 pub(crate) struct Files {
     tree: Tree,
     hosts: Vec<Option<HostDirectory>>,
+    room: Room,
+}
+
+/// What the tree may take of the host's memory.
+#[derive(Debug, Default)]
+struct Room {
+    limit_bytes: u64,
+    /// No less than what it takes.
+    taken_bytes: u64,
+}
+
+impl Room {
+    /// Makes room for so many bytes more, or says that there is none.
+    fn take(&mut self, more: u64, tree: &Tree) -> Result<(), Errno> {
+        if self.taken_bytes.saturating_add(more) > self.limit_bytes {
+            // Some of that may have gone since.
+            self.taken_bytes = tree.taken_bytes();
+        }
+        let taken = self.taken_bytes.saturating_add(more);
+        if taken > self.limit_bytes {
+            return Err(Errno::Nospc);
+        }
+        self.taken_bytes = taken;
+        Ok(())
+    }
 }
 
 /// Mounts.
 impl Files {
     /// Opens the host's directories that `tree` stands over.
-    pub(crate) fn open(tree: Tree) -> Result<Self, (PathBuf, io::Error)> {
+    pub(crate) fn open(tree: Tree, limit_bytes: u64) -> Result<Self, (PathBuf, io::Error)> {
         let open = |mount: &Mount| match &mount.host {
             None => Ok(None),
             Some((path, _)) => HostDirectory::open(path)
@@ -147,7 +179,11 @@ impl Files {
                 .map_err(|errno| (path.clone(), errno.into())),
         };
         let hosts = tree.mounts.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { tree, hosts })
+        let room = Room {
+            limit_bytes,
+            taken_bytes: tree.taken_bytes(),
+        };
+        Ok(Self { tree, hosts, room })
     }
 
     pub(crate) fn tree(&self) -> &Tree {
@@ -233,6 +269,7 @@ impl Tree {
                 .linked_nodes()
                 .all(|node| self.nodes.contains_key(&node))
             && self.nodes.keys().all(|id| id.0 <= self.newest)
+            && self.newest < NEWEST_AT_MOST
             && self.nodes.values().all(|node| match &node.kind {
                 Kind::Directory(directory) => {
                     directory.host.as_ref().is_none_or(host)
@@ -258,9 +295,21 @@ impl Tree {
                 }
             }
         }
+        let mut are_rooted = BTreeSet::new();
         parents.keys().all(|&start| {
-            let mut chain = std::iter::successors(Some(start), |id| parents.get(id).copied());
-            chain.nth(self.nodes.len()).is_none()
+            let mut path = BTreeSet::new();
+            let mut at = start;
+            while !are_rooted.contains(&at) {
+                if !path.insert(at) {
+                    return false;
+                }
+                match parents.get(&at) {
+                    Some(&parent) => at = parent,
+                    None => break,
+                }
+            }
+            are_rooted.append(&mut path);
+            true
         })
     }
 
@@ -280,28 +329,51 @@ impl Tree {
 
     /// The path of `node`, for a person to read.
     pub(crate) fn describe(&self, node: NodeId) -> String {
-        let mount = self.mounts.iter().find(|mount| mount.root == node);
-        if let Some(mount) = mount {
-            return mount.name.clone();
-        }
-        let parent = self
-            .nodes
-            .iter()
-            .find_map(|(id, parent)| match &parent.kind {
-                Kind::Directory(directory) => {
-                    let mut entries = directory.entries.iter();
-                    let entry = entries.find(|(_, entry)| **entry == Some(node));
-                    entry.map(|(name, _)| (*id, name))
+        let mut names = Vec::new();
+        let mut at = node;
+        let mount = loop {
+            if let Some(mount) = self.mounts.iter().find(|mount| mount.root == at) {
+                break mount;
+            }
+            match self.entry_of(at) {
+                Some((parent, name)) => {
+                    names.push(name);
+                    at = parent;
                 }
-                _ => None,
-            });
-        match parent {
-            Some((parent, name)) => match self.describe(parent).as_str() {
-                "/" => format!("/{name}"),
-                parent => format!("{parent}/{name}"),
-            },
-            None => "(removed)".to_owned(),
+                None => return "(removed)".to_owned(),
+            }
+        };
+        names.push(mount.name.trim_end_matches('/'));
+        names.reverse();
+        match names.as_slice() {
+            [_] => mount.name.clone(),
+            names => names.join("/"),
         }
+    }
+
+    /// A directory that has `node`, and the name there.
+    fn entry_of(&self, node: NodeId) -> Option<(NodeId, &str)> {
+        self.nodes.iter().find_map(|(&id, parent)| {
+            let Kind::Directory(directory) = &parent.kind else {
+                return None;
+            };
+            let mut entries = directory.entries.iter();
+            let (name, _) = entries.find(|(_, entry)| **entry == Some(node))?;
+            Some((id, name.as_str()))
+        })
+    }
+
+    /// Bytes of memory that all of it takes.
+    fn taken_bytes(&self) -> u64 {
+        let taken = self.nodes.values().map(|node| {
+            NODE_BYTES
+                + match &node.kind {
+                    Kind::File(Bytes::Here(contents)) => contents.taken_bytes(),
+                    Kind::Link(target) => target.len() as u64,
+                    Kind::File(Bytes::Host(_)) | Kind::Directory(_) => 0,
+                }
+        });
+        taken.sum()
     }
 
     fn add(&mut self, kind: Kind, times: Times) -> NodeId {
@@ -399,7 +471,11 @@ impl Files {
         let found = match self.host(&host)?.stat(&host.path) {
             Ok(found) => found,
             Err(Errno::Noent) => {
-                self.tree.directory_mut(directory)?.entries.remove(name);
+                let former = self.tree.directory_mut(directory)?.entries.remove(name);
+                former
+                    .flatten()
+                    .into_iter()
+                    .for_each(|node| self.unlink(node));
                 return Ok(None);
             }
             Err(errno) => return Err(errno),
@@ -416,7 +492,11 @@ impl Files {
         };
         let node = self.tree.add(kind, Times::of(&found));
         let entries = &mut self.tree.directory_mut(directory)?.entries;
-        entries.insert(name.to_owned(), Some(node));
+        let former = entries.insert(name.to_owned(), Some(node));
+        former
+            .flatten()
+            .into_iter()
+            .for_each(|node| self.unlink(node));
         Ok(Some(node))
     }
 
@@ -504,6 +584,8 @@ impl Files {
         if let Some(host) = self.written_file(id)? {
             return self.host(&host)?.write_at(&host.path, offset, bytes);
         }
+        let more = self.contents(id)?.bytes_to_take(offset, bytes.len());
+        self.room.take(more, &self.tree)?;
         self.contents(id)?.write_at(offset, bytes)?;
         self.touch(id, now_ns);
         Ok(())
@@ -517,6 +599,8 @@ impl Files {
             // Nothing of the host's file is needed.
             self.tree.node_mut(id).kind = Kind::File(Bytes::Here(Contents::default()));
         } else {
+            let more = self.contents(id)?.places_to_take(len);
+            self.room.take(more, &self.tree)?;
             self.contents(id)?.set_len(len)?;
         }
         self.touch(id, now_ns);
@@ -554,6 +638,7 @@ impl Files {
         name: &str,
         now_ns: u64,
     ) -> Result<NodeId, Errno> {
+        self.take_node(name.len())?;
         let bytes = match self.tree.written_through(directory)? {
             None => Bytes::Here(Contents::default()),
             Some(host) => {
@@ -572,6 +657,7 @@ impl Files {
         name: &str,
         now_ns: u64,
     ) -> Result<NodeId, Errno> {
+        self.take_node(name.len())?;
         let host = match self.tree.written_through(directory)? {
             None => None,
             Some(host) => {
@@ -595,6 +681,7 @@ impl Files {
         target: &str,
         now_ns: u64,
     ) -> Result<NodeId, Errno> {
+        self.take_node(name.len() + target.len())?;
         if let Some(host) = self.tree.written_through(directory)? {
             let host = host.join(name);
             self.host(&host)?.create_link(&host.path, target)?;
@@ -610,6 +697,7 @@ impl Files {
         name: &str,
         now_ns: u64,
     ) -> Result<(), Errno> {
+        self.take_node(name.len())?;
         if self.tree.written_through(directory)?.is_some() || self.written_file(node)?.is_some() {
             return Err(Errno::Notsup);
         }
@@ -668,7 +756,7 @@ impl Files {
                 _ => self.keep_if_open(replaced)?,
             }
         }
-        self.rename_on_host((from, name), (to, new_name), node)?;
+        self.rename_on_host((from, name), (to, new_name))?;
         self.take_out(from, name)?;
         if let Some(replaced) = replaced {
             self.unlink(replaced);
@@ -684,7 +772,6 @@ impl Files {
         &mut self,
         (from, name): (NodeId, &str),
         (to, new_name): (NodeId, &str),
-        node: NodeId,
     ) -> Result<(), Errno> {
         let from = self.tree.written_through(from)?;
         let to = self.tree.written_through(to)?;
@@ -696,30 +783,37 @@ impl Files {
             _ => return Err(Errno::Xdev),
         };
         self.host(&from)?.rename(&from.path, &to.path)?;
-        match &mut self.tree.node_mut(node).kind {
-            Kind::File(bytes) => *bytes = Bytes::Host(to),
-            // What is known of the files in it names their old paths: they are discovered anew.
-            Kind::Directory(directory) => {
-                *directory = Directory {
-                    host: Some(to),
-                    entries: BTreeMap::new(),
-                };
+        // All that is known of what lies there, be it open or not.
+        let below = format!("{}/", from.path);
+        for node in self.tree.nodes.values_mut() {
+            let path = match &mut node.kind {
+                Kind::File(Bytes::Host(path)) => path,
+                Kind::Directory(Directory {
+                    host: Some(path), ..
+                }) => path,
+                _ => continue,
+            };
+            if path.mount != from.mount {
+                continue;
             }
-            Kind::Link(_) => {}
+            if path.path == from.path {
+                path.path.clone_from(&to.path);
+            } else if let Some(rest) = path.path.strip_prefix(&below) {
+                path.path = format!("{}/{rest}", to.path);
+            }
         }
         Ok(())
     }
 
     /// Whether `directory` is `ancestor` or lies in it.
     fn is_within(&self, directory: NodeId, ancestor: NodeId) -> Result<bool, Errno> {
-        if directory == ancestor {
-            return Ok(true);
-        }
-        let held = self.tree.directory(ancestor)?;
-        for child in held.entries.values().copied().flatten() {
-            if self.file_type(child) == FileType::Directory && self.is_within(directory, child)? {
+        let mut rest = vec![ancestor];
+        while let Some(at) = rest.pop() {
+            if at == directory {
                 return Ok(true);
             }
+            let children = self.tree.directory(at)?.entries.values().flatten();
+            rest.extend(children.filter(|&&child| self.file_type(child) == FileType::Directory));
         }
         Ok(false)
     }
@@ -736,14 +830,38 @@ impl Files {
 
     /// The bytes of a file to write: the first time, a copy of the host's.
     fn contents(&mut self, id: NodeId) -> Result<&mut Contents, Errno> {
-        if let Kind::File(Bytes::Host(host)) = &self.tree.node(id).kind {
-            let copy = Contents::from_bytes(&self.host(host)?.read_all(&host.path)?);
+        if let Kind::File(Bytes::Host(path)) = &self.tree.node(id).kind {
+            let path = path.clone();
+            let len = self.host(&path)?.stat(&path.path)?.len;
+            if len > LONGEST_BYTES {
+                return Err(Errno::Fbig);
+            }
+            self.room.take(len, &self.tree)?;
+            let copy = self.copy_from_host(&path, len)?;
             self.tree.node_mut(id).kind = Kind::File(Bytes::Here(copy));
         }
         match &mut self.tree.node_mut(id).kind {
             Kind::File(Bytes::Here(contents)) => Ok(contents),
             _ => Err(Errno::Isdir),
         }
+    }
+
+    /// The first `len` bytes of a file of the host, or all that it still has.
+    fn copy_from_host(&self, path: &HostPath, len: u64) -> Result<Contents, Errno> {
+        let mut copy = Contents::default();
+        let mut piece = vec![0; PIECE_BYTES];
+        while copy.len() < len {
+            let wanted = (len - copy.len()).min(PIECE_BYTES as u64) as usize;
+            let at = copy.len();
+            let read = self
+                .host(path)?
+                .read_at(&path.path, at, &mut piece[..wanted])?;
+            if read == 0 {
+                break;
+            }
+            copy.write_at(at, &piece[..read])?;
+        }
+        Ok(copy)
     }
 
     /// Takes a copy of a file of the host that is about to go while a descriptor is open on it.
@@ -753,6 +871,10 @@ impl Files {
             self.contents(id)?;
         }
         Ok(())
+    }
+
+    fn take_node(&mut self, name_bytes: usize) -> Result<(), Errno> {
+        self.room.take(NODE_BYTES + name_bytes as u64, &self.tree)
     }
 
     fn insert(

@@ -178,6 +178,15 @@ fn a_hundred_thousand_frames_move() -> Result<()> {
         // Of which a stack of this size never holds more than a part.
         let small = engine(BackEnd::Quick, 256 << 10)?;
         let mut process = Process::rebuild(&small.compile(&wasm)?, NoSystem, &captured)?;
+        // Nor does it end for being captured again, here and from there.
+        for _ in 0..2 {
+            process.stop_after(2);
+            let outcome = process.run()?;
+            ensure!(matches!(outcome, Outcome::Stopped), "{outcome:?}");
+            let captured = process.capture()?;
+            ensure!(captured.frames.len() > FRAMES as usize);
+            process = Process::rebuild(&small.compile(&wasm)?, NoSystem, &captured)?;
+        }
         ensure_right(&mut process, FRAMES)
     })
 }

@@ -29,7 +29,7 @@ fn states_that_cannot_be_are_refused() -> Result<()> {
     ensure!(Process::rebuild(program.module(0), NoSystem, &sound).is_ok());
     ensure!(sound.frames.len() == 2, "the cases below want two frames");
     type Change = fn(&mut Captured);
-    let changes: [(&str, Change); 17] = [
+    let changes: [(&str, Change); 18] = [
         ("no frames", |c| c.frames.clear()),
         ("no innermost frame", |c| drop(c.frames.pop())),
         ("no outermost frame", |c| drop(c.frames.remove(0))),
@@ -38,6 +38,11 @@ fn states_that_cannot_be_are_refused() -> Result<()> {
         ("another kind", |c| innermost(c).kind = StopKind::InCall),
         ("kinds in the wrong order", |c| {
             c.frames[0].kind = StopKind::After;
+        }),
+        ("a frame that waits at a poll", |c| {
+            let poll = innermost(c).clone();
+            c.frames.push(poll);
+            c.frames[1].kind = StopKind::InCall;
         }),
         ("a host frame from nowhere", |c| {
             c.host = Some(HostFrame {

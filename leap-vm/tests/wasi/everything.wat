@@ -23,7 +23,7 @@
     (i32.add (local.get 0) (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128))))
   (func $double (type $op)
     (loop $l
-      (i32.store offset=4096 (local.get 0) (local.get 0))
+      (i32.store offset=4096 (i32.and (local.get 0) (i32.const 1023)) (local.get 0))
       (br_if $l (i32.gt_s (local.tee 0 (i32.sub (local.get 0) (i32.const 3))) (i32.const 0))))
     (i32.mul (local.get 0) (i32.const 2)))
   (func $make (param $n i32) (result exnref)

@@ -56,11 +56,12 @@ impl Victim {
         });
         let mut program = Program::start(&engine, &module, state, outside())?;
         program.process().stop_after(u32::MAX);
-        // Found when it waits for the first time, for there is no check before.
-        let mut stopped = on_thread_within(&engine, &mut program, Duration::ZERO)?;
-        while program_waits_not(&mut program, &stopped)? {
-            stopped = on_thread_within(&engine, &mut program, Duration::ZERO)?;
-        }
+        // Asked before it runs, it stops when it waits for the first time, for there is no check
+        // before.
+        program.capture_handle().request();
+        let stopped = on_thread(&engine, &mut program)?;
+        ensure!(matches!(stopped, Outcome::Stopped), "{stopped:?}");
+        ensure!(program.process().capture()?.host.is_some());
         let capture = program.capture(Pages::Whole)?;
         let mut file = tempfile::tempfile()?;
         write(&mut file, &capture.contents(None, None), Compression::None)?;
@@ -139,11 +140,6 @@ fn on_thread_within(
         drop(ending);
         outcome
     })
-}
-
-fn program_waits_not(program: &mut Program, outcome: &Outcome) -> Result<bool> {
-    ensure!(matches!(outcome, Outcome::Stopped), "{outcome:?}");
-    Ok(program.process().capture()?.host.is_none())
 }
 
 /// What a hostile image holds.

@@ -3,6 +3,9 @@
 mod c;
 mod corpus;
 mod hostile;
+mod limits;
+mod tails;
+mod turns;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,7 +21,7 @@ use leap_vm::wasi::{
     WasiState,
 };
 use leap_vm::{
-    BackEnd, CaptureHandle, Directories, EngineOptions, Module, Outcome, Pages, Program,
+    BackEnd, CaptureHandle, Directories, EngineOptions, Limits, Module, Outcome, Pages, Program,
     ProgramEngine, ProgramError, Surroundings,
 };
 use tempfile::TempDir;
@@ -156,6 +159,7 @@ impl Stage {
                 ..lines.clone()
             }),
             clock: Box::new(DisturbedClock(Instant::now(), disturber.clone())),
+            limits: Limits::default(),
         };
         let mut engine = self.engines[0].clone();
         let state = WasiState::new(options);
