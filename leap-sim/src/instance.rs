@@ -713,16 +713,17 @@ impl World {
             Change::Append(ticket, stored) => {
                 let last = journal.versions.last().or(journal.checkpoint.as_ref());
                 let previous = last.map_or(Version::ZERO, |stored| stored.metadata.version);
-                let fact = Fact::Stored {
+                let owner = journal.owner;
+                journal.versions.push(*stored.clone());
+                self.truth.set_durable(stored.vertex, true);
+                self.observe(&Fact::Stored {
                     object,
                     by: write.incarnation,
-                    owner: journal.owner,
+                    owner,
                     previous,
-                    version: stored.metadata.version,
-                };
-                self.truth.set_durable(stored.vertex, true);
-                journal.versions.push(*stored);
-                self.observe(&fact);
+                    vertex: stored.vertex,
+                    metadata: &stored.metadata,
+                });
                 Some((write.by, Some(ticket)))
             }
             Change::Truncate(keep) => {
