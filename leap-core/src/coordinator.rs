@@ -620,7 +620,7 @@ impl Coordinator {
     /// Puts on record that an object is a member, for the first time or again.
     fn log_join(&mut self, object: ObjectId, joiner: Joiner) {
         let incarnation = joiner.incarnation;
-        if self.ledger.has_given_up(object, &joiner.fragment) {
+        if self.ledger.is_in_doubt(object, &joiner.fragment) {
             self.joiners.remove(&object);
             return self.refuse(object, incarnation, Refusal::Removed);
         }
@@ -753,9 +753,8 @@ impl Coordinator {
         let cause = self.next_cause();
         match &cause {
             // Who is removed without having answered is a member until that is on record.
-            Some(Cause::Removed(_)) if !self.boundary_is_known => {
-                self.graph
-                    .remember_committed(std::mem::take(&mut self.told));
+            Some(Cause::Removed(objects)) if !self.boundary_is_known => {
+                self.trust_what_rests_on(objects, &fragments);
             }
             _ => self.know_boundary(),
         }
@@ -768,6 +767,19 @@ impl Coordinator {
                     }));
             }
         }
+    }
+
+    /// Of an object that is removed and cannot be asked, nobody knows what was inside the boundary. What others have in
+    /// storage may have been, and then outsiders may have seen it: it must stay, whatever becomes of what it rests on.
+    fn trust_what_rests_on(
+        &mut self,
+        removed: &BTreeSet<ObjectId>,
+        fragments: &BTreeMap<ObjectId, Fragment>,
+    ) {
+        let told = std::mem::take(&mut self.told);
+        let rested_on = cut::rested_on(removed, fragments);
+        self.graph
+            .remember_committed(told.into_iter().chain(rested_on));
     }
 
     fn know_boundary(&mut self) {

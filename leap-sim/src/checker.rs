@@ -100,12 +100,7 @@ pub(crate) enum Fact<'a> {
         behind: &'a [ObjectId],
     },
     /// A record is durable.
-    Logged {
-        term: u64,
-        record: &'a LogRecord,
-        /// What that coordinator had heard to be committed before it knew the boundary.
-        known: &'a BTreeSet<VertexId>,
-    },
+    Logged { term: u64, record: &'a LogRecord },
     /// The coordinator's log is about to be replaced by one checkpoint with so many entries.
     LogShortened { entries: usize, allowed: usize },
     /// A life of an object began; `failed` if there was one before.
@@ -150,8 +145,6 @@ pub(crate) struct RequestAtRest {
     pub(crate) found: usize,
     /// The object that was asked never comes back.
     pub(crate) is_banned: bool,
-    /// An answer depended on something that a removal gave up.
-    pub(crate) answer_was_given_up: bool,
 }
 
 /// A rule that did not hold.

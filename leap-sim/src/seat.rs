@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leap_core::{
     Coordinator, CoordinatorEffect, CoordinatorInput, Incarnation, Ledger, LogRecord, ObjectId,
-    ToCoordinator, ToParticipant, Version, coordinator::LinkId,
+    ToParticipant, Version, coordinator::LinkId,
 };
 
 use crate::{
     checker::Fact,
     instance::Instance,
     network::{ConnectionId, End, Wire},
-    truth::VertexId,
     world::{Event, ProcessId, SeatId, World},
 };
 
@@ -29,8 +28,6 @@ pub(crate) struct Seat {
     messages: u64,
     /// Who belonged to the cluster when it began.
     members: BTreeSet<ObjectId>,
-    /// What it has heard to be committed while it does not know the boundary.
-    known: BTreeSet<VertexId>,
 }
 
 /// Later links have higher numbers, so a late message cannot lead back to an old one.
@@ -59,7 +56,6 @@ impl World {
             heard: BTreeSet::new(),
             messages: 0,
             members,
-            known: BTreeSet::new(),
         });
         self.obey_seat(id);
         for connection in 0..self.connections.len() {
@@ -159,7 +155,6 @@ impl World {
         wire: Wire,
     ) {
         let link = link_id(connection, epoch);
-        self.hear_of_commits(id, &wire);
         let seat = &mut self.seats[id.0];
         let input = match wire {
             Wire::Subscribe(world_line, boundary) => {
@@ -180,31 +175,6 @@ impl World {
             _ => unreachable!("coordinators are told nothing else"),
         };
         self.input_seat(id, input);
-    }
-
-    /// Before it knows the boundary, and as long as no decision is on its way to the log, the coordinator
-    /// learns from everybody what is committed, but for those whose removal it was asked for.
-    fn hear_of_commits(&mut self, id: SeatId, wire: &Wire) {
-        let coordinator = &self.seats[id.0].coordinator;
-        if coordinator.boundary().is_some() || !self.log.pending.is_empty() {
-            return;
-        }
-        let heard = match wire {
-            Wire::Subscribe(_, boundary) => boundary.clone(),
-            Wire::ToCoordinator(
-                ToCoordinator::Join {
-                    object, fragment, ..
-                }
-                | ToCoordinator::Report {
-                    object, fragment, ..
-                },
-            ) if coordinator.has_member(*object) => BTreeMap::from([(*object, fragment.committed)]),
-            _ => return,
-        };
-        let known = heard
-            .into_iter()
-            .filter_map(|(object, version)| self.truth.committed(object, version));
-        self.seats[id.0].known.extend(known);
     }
 
     pub(crate) fn input_seat(&mut self, id: SeatId, input: CoordinatorInput) {
@@ -335,26 +305,33 @@ impl World {
         let (term, record) = self.log.take_due(now)?;
         self.say(format_args!("logged: {record:?}"));
         let seat = usize::try_from(term).expect("few") - 1;
-        let known = self.seats[seat].known.clone();
+        if let LogRecord::Decided {
+            decision,
+            boundary,
+            blindly: true,
+        } = &record
+        {
+            self.truth.trust(decision, boundary);
+        }
         self.observe(&Fact::Logged {
             term,
             record: &record,
-            known: &known,
         });
         if let &LogRecord::Joined { object, keep, .. } = &record {
             let lost = self.truth.come_back(object, keep);
             self.lose(lost);
         }
         if let LogRecord::Decided {
-            decision, blindly, ..
+            decision,
+            boundary,
+            blindly,
         } = &record
         {
             for seat in &mut self.seats {
                 seat.members
                     .retain(|&member| !decision.is_removal_of(member));
             }
-            let known = blindly.then_some(&known);
-            for vertex in self.truth.remove(decision, known) {
+            for vertex in self.truth.remove(decision, boundary, *blindly) {
                 self.observe(&Fact::Lost { vertex });
             }
         }

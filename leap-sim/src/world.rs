@@ -508,10 +508,6 @@ impl World {
                 answered: request.answered,
                 found: found.count(),
                 is_banned: self.banned[slot(request.object)],
-                answer_was_given_up: request
-                    .answers
-                    .iter()
-                    .any(|answer| self.truth.rests_on_given_up(answer)),
             });
         }
         for (&from, sender) in &accounts {

@@ -43,7 +43,7 @@ fn names_all(
     for target in consumed {
         let recorded = metadata.dependencies.version_of(target.object);
         require!(
-            target.committed || target.object == object || recorded >= Some(target.version),
+            target.is_settled() || target.object == object || recorded >= Some(target.version),
             "{object:?} at {:?} consumed from {:?} at {:?}, but recorded {recorded:?}",
             metadata.version,
             target.object,

@@ -25,7 +25,7 @@ impl Checker for GroundTruth {
             let target = &truth[target];
             let stored = metadata.dependencies.version_of(target.object);
             require!(
-                target.committed || target.object == *object || stored >= Some(target.version),
+                target.is_settled() || target.object == *object || stored >= Some(target.version),
                 "{object:?} at {:?} depends on {:?} at {:?}, but storage says {stored:?}",
                 metadata.version,
                 target.object,
