@@ -11,6 +11,7 @@ use crate::{
     checker::Fact,
     instance::Instance,
     network::{ConnectionId, End, Wire},
+    news::News,
     world::{Event, ProcessId, SeatId, World},
 };
 
@@ -28,6 +29,13 @@ pub(crate) struct Seat {
     messages: u64,
     /// Who belonged to the cluster when it began.
     members: BTreeSet<ObjectId>,
+    pub(crate) news: News,
+}
+
+impl Seat {
+    pub(crate) fn links(&self) -> Vec<LinkId> {
+        self.links.keys().copied().collect()
+    }
 }
 
 /// Later links have higher numbers, so a late message cannot lead back to an old one.
@@ -56,6 +64,7 @@ impl World {
             heard: BTreeSet::new(),
             messages: 0,
             members,
+            news: News::default(),
         });
         self.obey_seat(id);
         for connection in 0..self.connections.len() {
@@ -199,42 +208,46 @@ impl World {
                 CoordinatorEffect::Checkpoint(ledger) => self.write_checkpoint(id, ledger),
                 CoordinatorEffect::ToLink(link, message) => {
                     self.judge_published(id, &message);
-                    self.send_over(id, link, None, message);
+                    self.send_over(id, link, Wire::ToParticipant(None, message));
                 }
                 CoordinatorEffect::ToObject(object, incarnation, message) => {
                     self.judge_published(id, &message);
-                    if let Some(&link) = self.seats[id.0].hosts.get(&(object, incarnation)) {
-                        self.send_over(id, link, Some((object, incarnation)), message);
+                    let to = (object, incarnation);
+                    if let Some(&link) = self.seats[id.0].hosts.get(&to) {
+                        self.send_over(id, link, Wire::ToParticipant(Some(to), message));
                     }
                 }
                 CoordinatorEffect::Broadcast(message) => {
                     self.judge_published(id, &message);
+                    if let ToParticipant::Boundary(advanced) = message {
+                        self.hold_news(id, advanced);
+                        continue;
+                    }
                     // After a restart nobody knows who has acknowledged what: the first gather asks.
                     if matches!(&message, ToParticipant::Gather { gather } if gather.number > 1) {
                         self.judge_repair(id);
                     }
-                    let links: Vec<_> = self.seats[id.0].links.keys().copied().collect();
-                    for link in links {
-                        self.send_over(id, link, None, message.clone());
-                    }
+                    // Everybody hears of things in the order in which they happened.
+                    self.spread_news(id);
+                    self.broadcast(id, &message);
                 }
             }
         }
     }
 
-    fn send_over(
-        &mut self,
-        id: SeatId,
-        link: LinkId,
-        to: Option<(ObjectId, Incarnation)>,
-        message: ToParticipant,
-    ) {
+    pub(crate) fn broadcast(&mut self, id: SeatId, message: &ToParticipant) {
+        for link in self.seats[id.0].links() {
+            self.send_over(id, link, Wire::ToParticipant(None, message.clone()));
+        }
+    }
+
+    pub(crate) fn send_over(&mut self, id: SeatId, link: LinkId, wire: Wire) {
         let Some(&(connection, epoch)) = self.seats[id.0].links.get(&link) else {
             return;
         };
         let known = &self.connections[connection.0];
         if known.epoch == epoch && known.up {
-            self.send(connection, 1, Wire::ToParticipant(to, message));
+            self.send(connection, 1, wire);
         } else {
             self.seats[id.0].links.remove(&link);
         }

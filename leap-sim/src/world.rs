@@ -69,6 +69,8 @@ pub(crate) enum Event {
     /// The completion of a write that storage took just before it was claimed by the next life.
     Persisted(InstanceId, PersistTicket),
     LogDue,
+    /// What lingers with this coordinator is told to everybody.
+    SpreadNews(SeatId),
     /// The checkpoint of the log that this coordinator writes is durable.
     CheckpointDue(u64),
     /// The same for a record of the log.
@@ -279,6 +281,7 @@ impl World {
             Event::JournalDue(object) => self.journal_due(object),
             Event::Persisted(instance, ticket) => self.persisted(instance, ticket),
             Event::LogDue => self.log_due(),
+            Event::SpreadNews(seat) => self.news_due(seat),
             Event::CheckpointDue(term) => self.checkpoint_due(term),
             Event::RecordLogged(seat) => self.record_logged(seat),
             Event::EndAction(instance, action) => self.end_action(instance, &action),
