@@ -26,9 +26,10 @@
 //! If it comes back later, it joins like one that has left, with what it has that was inside the boundary.
 //! So nothing that it was told or has told the outside world is taken back.
 //!
-//! There is one exception. A coordinator that starts does not know the boundary before all have answered. If a
-//! member is removed before it has, and told the outside world of a boundary that no process knows that
-//! is connected now, then what others did in that boundary may be rolled back. Such a member cannot come back.
+//! A coordinator that starts does not know the boundary before all have answered. If a member is removed before it has,
+//! whatever others have stored may be inside the boundary, and what is inside does not say what it rests on. So what is
+//! stored stays, and what it has seen of the removed member counts as committed from then on. The member comes back only
+//! if it has all of that, and if nothing that it has is in doubt because of others that were removed with it.
 //!
 //! # Invariants
 //!
