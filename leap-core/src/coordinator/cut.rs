@@ -93,3 +93,11 @@ fn predecessor(fragment: &Fragment, version: Version) -> Version {
         .take_while(|&earlier| earlier < version);
     earlier.last().unwrap_or(fragment.committed)
 }
+
+/// The newest version of a fragment.
+pub(super) fn newest(fragment: &Fragment) -> Version {
+    fragment
+        .versions
+        .last()
+        .map_or(fragment.committed, |entry| entry.version)
+}

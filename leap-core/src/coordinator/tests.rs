@@ -1,7 +1,11 @@
 //! A state, one call, the effects. Whole clusters are in `tests/protocol.rs` and `tests/model.rs`.
 
 use super::*;
-use crate::{header::DependencySet, message::FragmentVersion};
+use crate::{
+    decision::Cause,
+    header::DependencySet,
+    message::{FragmentVersion, Refusal},
+};
 
 const A: ObjectId = ObjectId(1);
 const B: ObjectId = ObjectId(2);
