@@ -282,7 +282,10 @@ impl Ledger {
                         self.set(object, successor, Standing::Present);
                     }
                     Cause::Removed(objects) => {
-                        let unknown = blindly.then(|| objects.clone()).unwrap_or_default();
+                        let unknown = match blindly {
+                            true => objects.clone(),
+                            false => BTreeSet::new(),
+                        };
                         for &object in objects {
                             self.remove(object, decision.world_line, boundary, &unknown);
                         }

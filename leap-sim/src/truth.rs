@@ -150,7 +150,10 @@ impl Truth {
         if let Cause::Removed(objects) = &decision.cause {
             let removal = Removal {
                 boundary: boundary.clone(),
-                unknown: blindly.then(|| objects.clone()).unwrap_or_default(),
+                unknown: match blindly {
+                    true => objects.clone(),
+                    false => BTreeSet::new(),
+                },
             };
             let removed = objects.iter().map(|&object| (object, removal.clone()));
             self.removed.extend(removed);
