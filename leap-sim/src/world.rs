@@ -155,7 +155,7 @@ pub(crate) struct World {
     pub(crate) away: Vec<bool>,
     /// Objects that do not come back by themselves.
     pub(crate) gone: Vec<bool>,
-    /// Objects that can never come back: their removal gave up what they had committed.
+    /// Objects that can never come back after their removal: see [`Truth::is_beyond_return`].
     pub(crate) banned: Vec<bool>,
     pub(crate) seats: Vec<Seat>,
     pub(crate) crash_while_logging: Option<u64>,

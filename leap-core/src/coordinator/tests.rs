@@ -560,6 +560,22 @@ mod removal {
     }
 
     #[test]
+    fn what_cannot_have_been_inside_the_boundary_goes_with_who_was_removed_unheard() {
+        // rule P9: A's version 2 is stored, but rests on C's, which is not.
+        let mut coordinator = restarted(&[A, B, C]);
+        on(&mut coordinator, CoordinatorInput::Remove(B));
+        let stored = fragment(W0, 0, &[(2, &[(B, 2), (C, 2)], true)]);
+        on(&mut coordinator, report(A, Some(gather(1)), stored));
+        let volatile = fragment(W0, 0, &[(2, &[], false)]);
+        let decision = removed(&[B], &[(A, 0), (B, 0)]);
+        let boundary = [(A, 0), (B, 0), (C, 0)];
+        assert_eq!(
+            on(&mut coordinator, report(C, Some(gather(1)), volatile)),
+            [Log(record(decision, &boundary, true))]
+        );
+    }
+
+    #[test]
     fn who_may_rest_on_others_that_were_removed_unheard_stays_away() {
         // rule P7: whether C had version 1 nobody knows, nor whether B's version 1 was inside the boundary.
         let mut coordinator = restarted(&[A, B, C]);
