@@ -57,8 +57,8 @@ impl Decision {
         matches!(&self.cause, Cause::Removed(objects) if objects.contains(&object))
     }
 
-    /// Takes back what somebody believed to be inside the boundary. Only the removal of an object that
-    /// alone knew more of the boundary than anybody else can do that.
+    /// Forgets what somebody knew to be inside the boundary of a removed object, beyond what all know who go on: if it comes
+    /// back, its versions may come again under these numbers. Of others a decision never cuts what is inside.
     pub(crate) fn limit(&self, boundary: &mut BTreeMap<ObjectId, Version>) {
         if let Cause::Removed(_) = self.cause {
             for (object, &kept) in &self.cut {

@@ -17,7 +17,7 @@
 //! - *Processes that were away* and have sthreads from before it. They are told the newest decisions, as many as are
 //!   remembered; what is older than these in such a process counts as rolled back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,8 +56,8 @@ pub enum LogRecord {
         /// The boundary at that moment, if objects are removed: if one comes back, what it has in storage
         /// survives as far as it depends on nothing beyond.
         boundary: BTreeMap<ObjectId, Version>,
-        /// Objects are removed by a coordinator that did not know the boundary. One that knows more of it than
-        /// `boundary` says cannot come back: others may have rolled back what it depends on.
+        /// Objects are removed by a coordinator that did not know the boundary. Of these `boundary` has all that others
+        /// rest on, and perhaps less than they had inside it themselves.
         blindly: bool,
     },
 }
@@ -71,7 +71,6 @@ pub(crate) enum Standing {
     /// The same, but it was removed and may not know.
     Removed {
         committed: Version,
-        blindly: bool,
     },
 }
 
@@ -100,8 +99,11 @@ struct Cut {
 enum Kept {
     /// All up to this version.
     UpTo(Version),
-    /// What depends on nothing outside of this boundary.
-    Within(BTreeMap<ObjectId, Version>),
+    /// What depends on nothing outside of this boundary. It may lack versions of `unknown` objects that were inside.
+    Within {
+        boundary: BTreeMap<ObjectId, Version>,
+        unknown: BTreeSet<ObjectId>,
+    },
 }
 
 impl Cut {
@@ -109,22 +111,38 @@ impl Cut {
         entry.world_line < self.world_line
             && match &self.kept {
                 Kept::UpTo(version) => entry.version > *version,
-                Kept::Within(boundary) => {
-                    let is_outside = |(object, version): (ObjectId, Version)| {
-                        version > boundary.get(&object).copied().unwrap_or_default()
-                    };
-                    entry.dependencies.iter().any(is_outside)
-                }
+                Kept::Within { boundary, .. } => outside(entry, boundary).next().is_some(),
             }
+    }
+
+    /// Whether what it removes may have been inside the boundary after all.
+    fn is_in_doubt(&self, entry: &FragmentVersion) -> bool {
+        match &self.kept {
+            Kept::UpTo(_) => false,
+            Kept::Within { boundary, unknown } => {
+                outside(entry, boundary).all(|object| unknown.contains(&object))
+            }
+        }
     }
 
     /// Whether no storage can hold any more what this cut removed. See the [module documentation](self).
     fn is_outlived(&self, committed: Version) -> bool {
         match self.kept {
             Kept::UpTo(version) => committed > version,
-            Kept::Within(_) => false,
+            Kept::Within { .. } => false,
         }
     }
+}
+
+/// The objects of which `entry` depends on a version outside of `boundary`.
+fn outside<'a>(
+    entry: &'a FragmentVersion,
+    boundary: &'a BTreeMap<ObjectId, Version>,
+) -> impl Iterator<Item = ObjectId> + 'a {
+    let dependencies = entry.dependencies.iter();
+    dependencies
+        .filter(|(object, version)| *version > boundary.get(object).copied().unwrap_or_default())
+        .map(|(object, _)| object)
 }
 
 /// How many decisions are remembered for processes that were away.
@@ -174,7 +192,7 @@ impl Ledger {
             .members
             .iter()
             .filter_map(|(&object, member)| match member.standing {
-                Standing::Left(committed) | Standing::Removed { committed, .. } => {
+                Standing::Left(committed) | Standing::Removed { committed } => {
                     Some((object, committed))
                 }
                 Standing::Present => None,
@@ -184,7 +202,7 @@ impl Ledger {
             .values()
             .flatten()
             .filter_map(|cut| match &cut.kept {
-                Kept::Within(boundary) => Some(boundary),
+                Kept::Within { boundary, .. } => Some(boundary),
                 Kept::UpTo(_) => None,
             });
         let within = within
@@ -201,26 +219,35 @@ impl Ledger {
         &self.recent
     }
 
-    /// Whether an object that comes back knows of a boundary that was given up with it.
-    pub(crate) fn has_given_up(&self, object: ObjectId, fragment: &Fragment) -> bool {
-        self.members.get(&object).is_some_and(|member| {
-            matches!(member.standing, Standing::Removed { committed, blindly: true }
-                if fragment.committed > committed)
+    /// Whether an object comes back with something of which nobody can say whether it was inside the boundary, since
+    /// it rests on others that were removed at the same time and could not be asked either.
+    pub(crate) fn is_in_doubt(&self, object: ObjectId, fragment: &Fragment) -> bool {
+        let cuts = self.cuts_of(object);
+        self.first_removed(object, fragment).is_some_and(|index| {
+            let entry = &fragment.versions[index];
+            let mut removing = cuts.iter().filter(|cut| cut.removes(entry));
+            removing.all(|cut| cut.is_in_doubt(entry))
         })
     }
 
     /// What decisions that were taken since leave of what storage gave back: what was removed once does
     /// not come back (rule P9).
     pub(crate) fn surviving(&self, object: ObjectId, mut fragment: Fragment) -> Fragment {
-        let cuts = self.cuts.get(&object).map_or(&[][..], Vec::as_slice);
-        let first_removed = fragment
-            .versions
-            .iter()
-            .position(|entry| cuts.iter().any(|cut| cut.removes(entry)));
+        let first_removed = self.first_removed(object, &fragment);
         fragment
             .versions
             .truncate(first_removed.unwrap_or(fragment.versions.len()));
         fragment
+    }
+
+    fn first_removed(&self, object: ObjectId, fragment: &Fragment) -> Option<usize> {
+        let cuts = self.cuts_of(object);
+        let mut versions = fragment.versions.iter();
+        versions.position(|entry| cuts.iter().any(|cut| cut.removes(entry)))
+    }
+
+    fn cuts_of(&self, object: ObjectId) -> &[Cut] {
+        self.cuts.get(&object).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -255,9 +282,12 @@ impl Ledger {
                         self.set(object, successor, Standing::Present);
                     }
                     Cause::Removed(objects) => {
+                        let unknown = match blindly {
+                            true => objects.clone(),
+                            false => BTreeSet::new(),
+                        };
                         for &object in objects {
-                            self.remove(object, decision, boundary);
-                            self.set_removed(object, boundary, *blindly);
+                            self.remove(object, decision.world_line, boundary, &unknown);
                         }
                     }
                 }
@@ -309,31 +339,25 @@ impl Ledger {
     fn remove(
         &mut self,
         object: ObjectId,
-        decision: &Decision,
+        world_line: WorldLine,
         boundary: &BTreeMap<ObjectId, Version>,
+        unknown: &BTreeSet<ObjectId>,
     ) {
-        self.cuts.entry(object).or_default().push(Cut {
-            world_line: decision.world_line,
-            kept: Kept::Within(boundary.clone()),
-        });
-    }
-
-    fn set_removed(
-        &mut self,
-        object: ObjectId,
-        boundary: &BTreeMap<ObjectId, Version>,
-        blindly: bool,
-    ) {
+        let (boundary, unknown) = (boundary.clone(), unknown.clone());
         let committed = boundary.get(&object).copied().unwrap_or_default();
+        self.cuts.entry(object).or_default().push(Cut {
+            world_line,
+            kept: Kept::Within { boundary, unknown },
+        });
         if let Some(member) = self.members.get_mut(&object) {
-            member.standing = Standing::Removed { committed, blindly };
+            member.standing = Standing::Removed { committed };
         }
     }
 
     /// An object that was removed is back: now it is known what it kept.
     fn end_removal(&mut self, object: ObjectId, keep: Version) {
         let cuts = self.cuts.get(&object).into_iter().flatten();
-        let within = cuts.filter(|cut| matches!(cut.kept, Kept::Within(_)));
+        let within = cuts.filter(|cut| matches!(cut.kept, Kept::Within { .. }));
         let removed_in = within.map(|cut| cut.world_line).max();
         if let Some(world_line) = removed_in {
             let cuts = self.cuts.entry(object).or_default();
@@ -350,7 +374,7 @@ const RECORD: Format = Format {
 };
 const LEDGER: Format = Format {
     what: "coordinator ledger",
-    version: 1,
+    version: 2,
     limit: 64 << 20,
 };
 

@@ -145,7 +145,7 @@ pub enum Refusal {
         by: Incarnation,
     },
     /// The object was removed from the cluster. Its next incarnation may join, with what it has that was
-    /// inside the boundary; unless the removal gave up a boundary that it knows.
+    /// inside the boundary; unless nobody can say what was, since others were removed with it that could not be asked.
     #[error("the object was removed from the cluster")]
     Removed,
     /// The cluster has gone on without this incarnation for longer than anybody remembers. It is no
@@ -155,7 +155,7 @@ pub enum Refusal {
         /// The oldest world-line that is remembered.
         world_line: WorldLine,
     },
-    /// Storage came back with less than what was already released to the outside world.
+    /// Storage came back with less than what was already released to the outside world, or than others rest on.
     #[error(
         "storage holds versions up to {found}, but {committed} was already committed: committed data was lost"
     )]

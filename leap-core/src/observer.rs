@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - `boundary` only grows (rule P7), but for what a removal takes back.
+//! - `boundary` only grows (rule P7), but for that of an object that is removed.
 //! - Decisions are taken in without a gap. If there is one, because the process was away for too long, it
 //!   starts anew behind it, and what its sthreads have seen before counts as rolled back.
 

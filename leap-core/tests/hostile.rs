@@ -57,6 +57,7 @@ decoder!(
 );
 decoder!(peer_messages, PeerMessage, peer_message);
 decoder!(log_records, LogRecord, log_record);
+decoder!(ledgers, Ledger, ledger);
 
 /// A variable-length integer, as it is encoded.
 fn varint(mut value: u64) -> Vec<u8> {
@@ -155,7 +156,7 @@ fn a_huge_count_is_refused_before_it_is_believed() {
     assert_malformed(&ToParticipant::decode(&encoding_of(2, &[5, huge])));
     assert_malformed(&VersionMetadata::decode(&encoding(&[4, 0, 0, 0, huge])));
     assert_malformed(&LogRecord::decode(&encoding_of(2, &[2, 1, 0, 1, 2, huge])));
-    assert_malformed(&Ledger::decode(&encoding(&[0, 0, huge])));
+    assert_malformed(&Ledger::decode(&encoding_of(2, &[0, 0, huge])));
 }
 
 #[test]

@@ -228,6 +228,14 @@ const NEAR_COORDINATOR: Prompt = Prompt {
     disk: false,
 };
 
+/// Everything but the log is as fast as the steps that use it.
+const SLOW_LOG: Prompt = Prompt {
+    up: true,
+    down: true,
+    log: false,
+    disk: true,
+};
+
 const UP: Prompt = Prompt {
     up: true,
     down: false,
@@ -329,6 +337,21 @@ fn three_objects_and_a_crash() {
         Cluster::of(3, budget).with(NEAR_COORDINATOR).along(chain),
         10_000,
     );
+}
+
+/// Rules P9, P10, P11: the coordinator ends anywhere between a failure and the end of a repair that reaches a third
+/// object. Links to the coordinator and disks take no time here, so that there are few enough orders; the log and the
+/// links between objects take any.
+#[test]
+fn three_objects_a_crash_and_a_coordinator_restart() {
+    let budget = Budget {
+        sends: 2,
+        crashes: 1,
+        coordinator_restarts: 1,
+        ..NOTHING
+    };
+    let chain = [(1, 2), (2, 3)];
+    explore(Cluster::of(3, budget).with(SLOW_LOG).along(chain), 100_000);
 }
 
 #[test]

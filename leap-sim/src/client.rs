@@ -2,7 +2,6 @@
 
 use leap_core::ObjectId;
 
-use crate::truth::VertexId;
 use crate::world::{Event, InstanceId, World};
 
 /// What an outsider asks for.
@@ -13,8 +12,6 @@ pub(crate) struct Request {
     pub(crate) amount: u32,
     pub(crate) hops: u32,
     pub(crate) answered: bool,
-    /// What each answer depends on.
-    pub(crate) answers: Vec<Vec<VertexId>>,
 }
 
 impl World {
@@ -27,7 +24,6 @@ impl World {
                 amount: u32::try_from(1 + self.random.below(100)).expect("small"),
                 hops: u32::try_from(self.random.between(self.config.hops)).expect("small"),
                 answered: false,
-                answers: Vec::new(),
             };
             self.requests.push(request);
             at += self.random.between(self.config.request_every_us);

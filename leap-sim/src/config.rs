@@ -104,6 +104,10 @@ pub(crate) struct Config {
     /// Writes become durable at multiples of this; 0: at once.
     pub(crate) group_commit_us: u64,
     pub(crate) log_us: (u64, u64),
+    /// How long news of the boundary may wait for more to be told with; 0: not at all.
+    pub(crate) linger_us: u64,
+    /// How often a process is told a piece of what lingers, in permille.
+    pub(crate) reached_permille: u64,
     pub(crate) restore_us: (u64, u64),
     pub(crate) seal_every_us: (u64, u64),
     pub(crate) max_in_flight: usize,
@@ -150,6 +154,8 @@ impl Config {
             write_us: (20, 20 + random.between((0, 2_000))),
             group_commit_us: *random.pick(&[0, 0, 500, 2_000]),
             log_us: (20, 20 + random.between((0, 2_000))),
+            linger_us: *random.pick(&[0, 500, 3_000]),
+            reached_permille: *random.pick(&[0, 200, 600]),
             restore_us: (0, random.between((0, 800))),
             seal_every_us: (100, 100 + random.between((0, 1_500))),
             max_in_flight: random.index(4) + 1,

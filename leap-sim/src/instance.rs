@@ -345,14 +345,17 @@ impl World {
                 self.release(&output.depends_on);
                 let request = &mut self.requests[output.request];
                 request.answered = true;
-                request.answers.push(output.depends_on);
             }
             Effect::Discard(output) => {
                 let output = self.instances[id.0].outputs.remove(&output);
                 assert!(output.is_some(), "outputs are released or discarded once");
             }
             Effect::Refused(Refusal::Removed | Refusal::LeftBehind { .. }) => self.removed(id),
-            Effect::Refused(_) => self.kill(id),
+            Effect::Refused(Refusal::LostCommitted { .. }) => {
+                self.banned[slot(object)] |= self.truth.is_beyond_return(object);
+                self.kill(id);
+            }
+            Effect::Refused(Refusal::Fenced { .. }) => self.kill(id),
             Effect::Left => self.left(id),
         }
     }
@@ -398,14 +401,12 @@ impl World {
         }
     }
 
-    /// It lived, and was removed all the same; its next life comes later. One that has committed more than
-    /// its removal left it never comes back.
+    /// It lived, and was removed all the same; its next life comes later, unless there is no way back.
     fn removed(&mut self, id: InstanceId) {
         let back_after_us = self.random.below(3_000);
         let instance = &self.instances[id.0];
         let (object, is_newest) = (instance.object, !instance.is_superseded);
-        let committed = instance.participant.committed();
-        self.banned[slot(object)] |= self.truth.is_beyond_return(object, committed);
+        self.banned[slot(object)] |= is_newest && self.truth.is_beyond_return(object);
         self.kill_and_restart(id, is_newest.then_some(back_after_us));
     }
 
@@ -713,16 +714,17 @@ impl World {
             Change::Append(ticket, stored) => {
                 let last = journal.versions.last().or(journal.checkpoint.as_ref());
                 let previous = last.map_or(Version::ZERO, |stored| stored.metadata.version);
-                let fact = Fact::Stored {
+                let owner = journal.owner;
+                journal.versions.push(*stored.clone());
+                self.truth.set_durable(stored.vertex, true);
+                self.observe(&Fact::Stored {
                     object,
                     by: write.incarnation,
-                    owner: journal.owner,
+                    owner,
                     previous,
-                    version: stored.metadata.version,
-                };
-                self.truth.set_durable(stored.vertex, true);
-                journal.versions.push(*stored);
-                self.observe(&fact);
+                    vertex: stored.vertex,
+                    metadata: &stored.metadata,
+                });
                 Some((write.by, Some(ticket)))
             }
             Change::Truncate(keep) => {

@@ -15,7 +15,7 @@
 //! | links | order while they last; loss of all that is under way when they break, but for a prefix that may come late, after the link is up again; delay; partitions |
 //! | storage | several writes under way, durable in order; slow and failing writes; group commit; a prefix that lands when the writer dies or is superseded; fencing |
 //! | objects | slow actions in two halves, crashes and restarts at any point, leave and return, lives that go on after they were superseded |
-//! | coordinators | crashes between a record's append and its completion, successors beside a predecessor that lives on |
+//! | coordinators | crashes between a record's append and its completion, successors beside a predecessor that lives on, news of the boundary that come late or in part |
 //! | guests | accounts that pass tokens on: what is lost, repeated or reordered shows in their state |
 //! | sthreads | detach, call others, merge or wait at a barrier |
 //! | outsiders | ask again until they are answered |
@@ -24,11 +24,13 @@
 //!
 //! - What the coordinator says reaches the process's observer first and each object in order; a link to
 //!   the coordinator is not read any more once the next one is open, and nothing that was read is
-//!   dropped. A new link is subscribed before anything else is said on it.
+//!   dropped. A new link is subscribed before anything else is said on it, with the boundary as far as everybody
+//!   was told of it: what this process alone was told may lack what it depends on.
 //! - An object learns of [`LinkUp`](leap_core::Input::LinkUp) also when a peer begins a new life on a
 //!   link that never broke.
 //! - The coordinator's driver sends broadcasts to subscribed links only, and a late message of an old
-//!   link does not bring an object's route back to it. It stops a coordinator that
+//!   link does not bring an object's route back to it. News of the boundary may linger, but not longer than until
+//!   the next broadcast of another kind. It stops a coordinator that
 //!   [is superseded](leap_core::Coordinator::is_superseded).
 //! - After a restart or a rollback the next version is sealed with the whole channel state, since the
 //!   newest checkpoint may be gone.
@@ -49,6 +51,7 @@ mod fault;
 mod guest;
 mod instance;
 mod network;
+mod news;
 mod process;
 mod random;
 pub mod scenario;

@@ -141,7 +141,10 @@ fn show(seed: u64, arguments: &Arguments) -> ExitCode {
     ));
     let without = arguments
         .without
-        .map_or_else(String::new, |switch| format!(" --without {switch:?}"));
+        .and_then(|switch| switch.to_possible_value())
+        .map_or_else(String::new, |value| {
+            format!(" --without {}", value.get_name())
+        });
     say(&format!(
         "the whole trace: cargo run --release -p leap-sim -- --seed {seed} --trace{without}"
     ));

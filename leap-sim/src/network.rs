@@ -45,6 +45,8 @@ pub(crate) enum Wire {
     ToCoordinator(ToCoordinator),
     /// To one object of the process, or to all.
     ToParticipant(Option<(ObjectId, Incarnation)>, ToParticipant),
+    /// To all, but not to those of other processes: these versions are inside the boundary.
+    Reached(BTreeMap<ObjectId, Version>),
 }
 
 /// Names a link in the world's list.

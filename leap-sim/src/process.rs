@@ -22,6 +22,9 @@ pub(crate) struct Process {
     pub(crate) is_superseded: bool,
     pub(crate) instances: Vec<InstanceId>,
     pub(crate) observer: Observer,
+    /// Hears only what all processes are told, so that its boundary is closed: a coordinator that does not know
+    /// the boundary takes our word for it.
+    told: Observer,
     pub(crate) is_subscribed: bool,
     pub(crate) sthreads: BTreeMap<SThreadId, Task>,
     pub(crate) coordinator: Option<ConnectionId>,
@@ -44,6 +47,7 @@ impl World {
             is_superseded: false,
             instances: Vec::new(),
             observer: Observer::new(self.rules),
+            told: Observer::new(self.rules),
             is_subscribed: false,
             sthreads: BTreeMap::new(),
             coordinator: None,
@@ -257,31 +261,34 @@ impl World {
                 header,
                 seen,
             } => self.reply(process, sthread, &header, &seen),
-            Wire::ToParticipant(to, message) => self.hear(process, to, &message),
+            Wire::ToParticipant(None, message) => {
+                self.processes[process.0].told.handle(&message);
+                self.hear(process, &message);
+            }
+            Wire::ToParticipant(Some((object, incarnation)), message) => {
+                let instance = self.hosted(process, object);
+                let is_meant = |id: &InstanceId| self.instances[id.0].incarnation() == incarnation;
+                if let Some(instance) = instance.filter(is_meant) {
+                    self.told(instance, message);
+                }
+            }
+            Wire::Reached(versions) => self.hear(process, &ToParticipant::Boundary(versions)),
             Wire::Subscribe(..) | Wire::ToCoordinator(_) => {
                 unreachable!("only coordinators are told that")
             }
         }
     }
 
-    /// The coordinator says something. The observer must know of a decision before any object acts
-    /// on it.
-    fn hear(
-        &mut self,
-        process: ProcessId,
-        to: Option<(ObjectId, leap_core::Incarnation)>,
-        message: &ToParticipant,
-    ) {
+    /// The coordinator says something to all objects. The observer must know of a decision before any of them
+    /// acts on it.
+    fn hear(&mut self, process: ProcessId, message: &ToParticipant) {
         if matches!(message, ToParticipant::Welcome { .. }) {
             self.processes[process.0].is_subscribed = true;
         }
         self.processes[process.0].observer.handle(message);
         self.settle_barriers(process);
         for instance in self.processes[process.0].instances.clone() {
-            let known = &self.instances[instance.0];
-            if to.is_none_or(|to| to == (known.object, known.incarnation())) {
-                self.told(instance, message.clone());
-            }
+            self.told(instance, message.clone());
         }
     }
 
@@ -325,7 +332,7 @@ impl World {
     fn coordinator_link_up(&mut self, process: ProcessId, connection: ConnectionId) {
         let known = &self.processes[process.0];
         let world_line = known.is_subscribed.then(|| known.observer.world_line());
-        let boundary = known.observer.boundary().clone();
+        let boundary = known.told.boundary().clone();
         self.send(connection, 0, Wire::Subscribe(world_line, boundary));
         for instance in self.processes[process.0].instances.clone() {
             self.input(instance, Input::CoordinatorLinkUp);
@@ -467,7 +474,7 @@ impl Wire {
                 header: header(&from),
                 seen,
             },
-            Self::Hosting(_) | Self::Subscribe(..) => self,
+            Self::Hosting(_) | Self::Subscribe(..) | Self::Reached(_) => self,
         }
     }
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leap_core::{
     Coordinator, CoordinatorEffect, CoordinatorInput, Incarnation, Ledger, LogRecord, ObjectId,
-    ToCoordinator, ToParticipant, Version, coordinator::LinkId,
+    ToParticipant, Version, coordinator::LinkId,
 };
 
 use crate::{
     checker::Fact,
     instance::Instance,
     network::{ConnectionId, End, Wire},
-    truth::VertexId,
+    news::News,
     world::{Event, ProcessId, SeatId, World},
 };
 
@@ -29,8 +29,13 @@ pub(crate) struct Seat {
     messages: u64,
     /// Who belonged to the cluster when it began.
     members: BTreeSet<ObjectId>,
-    /// What it has heard to be committed while it does not know the boundary.
-    known: BTreeSet<VertexId>,
+    pub(crate) news: News,
+}
+
+impl Seat {
+    pub(crate) fn links(&self) -> Vec<LinkId> {
+        self.links.keys().copied().collect()
+    }
 }
 
 /// Later links have higher numbers, so a late message cannot lead back to an old one.
@@ -59,7 +64,7 @@ impl World {
             heard: BTreeSet::new(),
             messages: 0,
             members,
-            known: BTreeSet::new(),
+            news: News::default(),
         });
         self.obey_seat(id);
         for connection in 0..self.connections.len() {
@@ -159,7 +164,6 @@ impl World {
         wire: Wire,
     ) {
         let link = link_id(connection, epoch);
-        self.hear_of_commits(id, &wire);
         let seat = &mut self.seats[id.0];
         let input = match wire {
             Wire::Subscribe(world_line, boundary) => {
@@ -180,31 +184,6 @@ impl World {
             _ => unreachable!("coordinators are told nothing else"),
         };
         self.input_seat(id, input);
-    }
-
-    /// Before it knows the boundary, and as long as no decision is on its way to the log, the coordinator
-    /// learns from everybody what is committed, but for those whose removal it was asked for.
-    fn hear_of_commits(&mut self, id: SeatId, wire: &Wire) {
-        let coordinator = &self.seats[id.0].coordinator;
-        if coordinator.boundary().is_some() || !self.log.pending.is_empty() {
-            return;
-        }
-        let heard = match wire {
-            Wire::Subscribe(_, boundary) => boundary.clone(),
-            Wire::ToCoordinator(
-                ToCoordinator::Join {
-                    object, fragment, ..
-                }
-                | ToCoordinator::Report {
-                    object, fragment, ..
-                },
-            ) if coordinator.has_member(*object) => BTreeMap::from([(*object, fragment.committed)]),
-            _ => return,
-        };
-        let known = heard
-            .into_iter()
-            .filter_map(|(object, version)| self.truth.committed(object, version));
-        self.seats[id.0].known.extend(known);
     }
 
     pub(crate) fn input_seat(&mut self, id: SeatId, input: CoordinatorInput) {
@@ -229,42 +208,46 @@ impl World {
                 CoordinatorEffect::Checkpoint(ledger) => self.write_checkpoint(id, ledger),
                 CoordinatorEffect::ToLink(link, message) => {
                     self.judge_published(id, &message);
-                    self.send_over(id, link, None, message);
+                    self.send_over(id, link, Wire::ToParticipant(None, message));
                 }
                 CoordinatorEffect::ToObject(object, incarnation, message) => {
                     self.judge_published(id, &message);
-                    if let Some(&link) = self.seats[id.0].hosts.get(&(object, incarnation)) {
-                        self.send_over(id, link, Some((object, incarnation)), message);
+                    let to = (object, incarnation);
+                    if let Some(&link) = self.seats[id.0].hosts.get(&to) {
+                        self.send_over(id, link, Wire::ToParticipant(Some(to), message));
                     }
                 }
                 CoordinatorEffect::Broadcast(message) => {
                     self.judge_published(id, &message);
+                    if let ToParticipant::Boundary(advanced) = message {
+                        self.hold_news(id, advanced);
+                        continue;
+                    }
                     // After a restart nobody knows who has acknowledged what: the first gather asks.
                     if matches!(&message, ToParticipant::Gather { gather } if gather.number > 1) {
                         self.judge_repair(id);
                     }
-                    let links: Vec<_> = self.seats[id.0].links.keys().copied().collect();
-                    for link in links {
-                        self.send_over(id, link, None, message.clone());
-                    }
+                    // Everybody hears of things in the order in which they happened.
+                    self.spread_news(id);
+                    self.broadcast(id, &message);
                 }
             }
         }
     }
 
-    fn send_over(
-        &mut self,
-        id: SeatId,
-        link: LinkId,
-        to: Option<(ObjectId, Incarnation)>,
-        message: ToParticipant,
-    ) {
+    pub(crate) fn broadcast(&mut self, id: SeatId, message: &ToParticipant) {
+        for link in self.seats[id.0].links() {
+            self.send_over(id, link, Wire::ToParticipant(None, message.clone()));
+        }
+    }
+
+    pub(crate) fn send_over(&mut self, id: SeatId, link: LinkId, wire: Wire) {
         let Some(&(connection, epoch)) = self.seats[id.0].links.get(&link) else {
             return;
         };
         let known = &self.connections[connection.0];
         if known.epoch == epoch && known.up {
-            self.send(connection, 1, Wire::ToParticipant(to, message));
+            self.send(connection, 1, wire);
         } else {
             self.seats[id.0].links.remove(&link);
         }
@@ -335,26 +318,33 @@ impl World {
         let (term, record) = self.log.take_due(now)?;
         self.say(format_args!("logged: {record:?}"));
         let seat = usize::try_from(term).expect("few") - 1;
-        let known = self.seats[seat].known.clone();
+        if let LogRecord::Decided {
+            decision,
+            boundary,
+            blindly: true,
+        } = &record
+        {
+            self.truth.trust(decision, boundary);
+        }
         self.observe(&Fact::Logged {
             term,
             record: &record,
-            known: &known,
         });
         if let &LogRecord::Joined { object, keep, .. } = &record {
             let lost = self.truth.come_back(object, keep);
             self.lose(lost);
         }
         if let LogRecord::Decided {
-            decision, blindly, ..
+            decision,
+            boundary,
+            blindly,
         } = &record
         {
             for seat in &mut self.seats {
                 seat.members
                     .retain(|&member| !decision.is_removal_of(member));
             }
-            let known = blindly.then_some(&known);
-            for vertex in self.truth.remove(decision, known) {
+            for vertex in self.truth.remove(decision, boundary, *blindly) {
                 self.observe(&Fact::Lost { vertex });
             }
         }

@@ -35,21 +35,36 @@ pub(crate) struct TrueVertex {
     pub(crate) lost: bool,
     /// The decision that removed it, or that removed what it grew from.
     pub(crate) removed_by: Option<WorldLine>,
-    /// The removal that gave it up although it was committed: see [`Truth::remove`].
-    pub(crate) given_up_by: Option<WorldLine>,
+    /// What others have seen of it counts as committed, whatever it depends on: see [`Truth::trust`].
+    pub(crate) is_trusted: bool,
     /// The protocol has called it committed, or something that depends on it.
     pub(crate) committed: bool,
     /// Something that depends on it was released to the outside world.
     pub(crate) released: bool,
 }
 
+impl TrueVertex {
+    /// Whether nobody needs to depend on it any more.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.committed || self.is_trusted
+    }
+}
+
+/// What became of an object that was removed and is not back.
+#[derive(Clone, Debug, Default)]
+struct Removal {
+    /// The boundary at that moment.
+    boundary: BTreeMap<ObjectId, Version>,
+    /// Who was removed with it by a coordinator that did not know the boundary.
+    unknown: BTreeSet<ObjectId>,
+}
+
 /// The true dependency graph.
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     vertices: Vec<TrueVertex>,
-    /// Objects that were removed and are not back, with what was left of their committed versions by a coordinator that
-    /// did not know the boundary.
-    removed: BTreeMap<ObjectId, Option<Version>>,
+    /// Objects that were removed and are not back.
+    removed: BTreeMap<ObjectId, Removal>,
 }
 
 impl std::ops::Index<VertexId> for Truth {
@@ -84,7 +99,7 @@ impl Truth {
             durable: false,
             lost: fenced || grows_from_lost,
             removed_by,
-            given_up_by: None,
+            is_trusted: false,
             committed: false,
             released: false,
         });
@@ -126,22 +141,22 @@ impl Truth {
 
     /// What a decision removes, and what the failed object's older lives had lost before it. Returns
     /// what is newly lost.
-    ///
-    /// `known` is what the coordinator had heard to be committed, if it decided on a removal without knowing the
-    /// boundary. It may give up what else is committed as far as that depends on the removed (see
-    /// `leap_core::coordinator`), and nothing else.
     pub(crate) fn remove(
         &mut self,
         decision: &Decision,
-        known: Option<&BTreeSet<VertexId>>,
+        boundary: &BTreeMap<ObjectId, Version>,
+        blindly: bool,
     ) -> Vec<VertexId> {
         if let Cause::Removed(objects) = &decision.cause {
-            let left = |object| known.and_then(|_| decision.cut.get(object).copied());
-            let removed = objects.iter().map(|object| (*object, left(object)));
+            let removal = Removal {
+                boundary: boundary.clone(),
+                unknown: match blindly {
+                    true => objects.clone(),
+                    false => BTreeSet::new(),
+                },
+            };
+            let removed = objects.iter().map(|&object| (object, removal.clone()));
             self.removed.extend(removed);
-        }
-        if let Some(known) = known {
-            self.give_up(decision, known);
         }
         let mut lost = Vec::new();
         for (index, vertex) in self.vertices.iter_mut().enumerate() {
@@ -156,7 +171,7 @@ impl Truth {
                     }
                     Cause::Removed(objects) => objects.contains(&vertex.object),
                 };
-            if (is_cut || died_with_failed) && vertex.removed_by.is_none() {
+            if (is_cut || died_with_failed) && vertex.removed_by.is_none() && !vertex.is_trusted {
                 vertex.removed_by = Some(decision.world_line);
             }
             if is_cut {
@@ -169,55 +184,56 @@ impl Truth {
 }
 
 impl Truth {
-    /// Marks what a removal gives up with good reason.
-    fn give_up(&mut self, decision: &Decision, known: &BTreeSet<VertexId>) {
-        let known: BTreeSet<_> = self.lives_of(known);
-        let doubtful = self.tainted(
-            |id, vertex| decision.is_removal_of(vertex.object) && !known.contains(&id),
-            |_| true,
-        );
-        for (index, vertex) in self.vertices.iter_mut().enumerate() {
-            let id = VertexId(u32::try_from(index).expect("runs are short"));
-            if vertex.committed
-                && !vertex.lost
-                && doubtful[index]
-                && !known.contains(&id)
-                && decision.removes(vertex.object, vertex.version)
-            {
-                vertex.given_up_by = Some(decision.world_line);
-            }
+    /// A decision removes objects without knowing what they had inside the boundary. Then what others have in storage
+    /// stays, and what that has seen of the removed is trusted from here on: it need not be durable, nor what it
+    /// depends on in turn.
+    pub(crate) fn trust(&mut self, decision: &Decision, boundary: &BTreeMap<ObjectId, Version>) {
+        let is_inside = |vertex: &TrueVertex| {
+            let told = boundary.get(&vertex.object).copied().unwrap_or_default();
+            vertex.version <= told
+        };
+        let is_known = |vertex: &TrueVertex| vertex.durable && !vertex.lost && is_inside(vertex);
+        let kept = self.all().filter(|(_, vertex)| {
+            decision.is_removal_of(vertex.object)
+                && !decision.removes(vertex.object, vertex.version)
+                && vertex.removed_by.is_none()
+        });
+        let trusted: Vec<_> = kept
+            .map(|(id, _)| id)
+            .filter(|&id| {
+                let is_clear = |vertex: &TrueVertex| vertex.committed && is_known(vertex);
+                let past = self.past(&[id], |vertex| !is_clear(vertex));
+                past.into_iter().any(|vertex| !is_known(&self[vertex]))
+            })
+            .collect();
+        for vertex in trusted {
+            self.vertices[vertex.index()].is_trusted = true;
         }
     }
 
-    /// Whether a removed object has committed more than its removal left it.
-    pub(crate) fn is_beyond_return(&self, object: ObjectId, committed: Version) -> bool {
-        let left = self.removed.get(&object).copied().flatten();
-        left.is_some_and(|left| committed > left)
+    /// Whether an object that was removed has no part in the cluster any more: it lacks what others have seen of it, or
+    /// it has what rests on others that were removed with it, and nobody can say whether they had that.
+    pub(crate) fn is_beyond_return(&self, object: ObjectId) -> bool {
+        let Some(removal) = self.removed.get(&object) else {
+            return false;
+        };
+        let is_outside = |target: &TrueVertex| {
+            let told = removal.boundary.get(&target.object);
+            removal.unknown.contains(&target.object)
+                && target.version > told.copied().unwrap_or_default()
+        };
+        let mut own = self.all().filter(|(_, vertex)| vertex.object == object);
+        own.any(|(_, vertex)| {
+            let in_doubt = || vertex.edges.iter().any(|&target| is_outside(&self[target]));
+            vertex.is_trusted || vertex.durable && !vertex.lost && in_doubt()
+        })
     }
 
-    /// Whether `vertices` depend on something that was given up.
-    pub(crate) fn rests_on_given_up(&self, vertices: &[VertexId]) -> bool {
-        let past = self.past(vertices, |_| true);
-        past.into_iter()
-            .any(|vertex| self[vertex].given_up_by.is_some())
-    }
-
-    /// These vertices and what they continue: their objects' states up to there.
-    fn lives_of(&self, vertices: &BTreeSet<VertexId>) -> BTreeSet<VertexId> {
-        let mut lives = BTreeSet::new();
-        for &vertex in vertices {
-            let mut next = Some(vertex);
-            while let Some(vertex) = next.filter(|&vertex| lives.insert(vertex)) {
-                next = self[vertex].previous;
-            }
-        }
-        lives
-    }
-
-    /// The vertex that is known to be committed under this name.
-    pub(crate) fn committed(&self, object: ObjectId, version: Version) -> Option<VertexId> {
-        self.durable(object, version)
-            .filter(|&vertex| self[vertex].committed)
+    /// Whether this version of an object counts as committed on trust.
+    pub(crate) fn is_trusted(&self, object: ObjectId, version: Version) -> bool {
+        self.all().any(|(_, vertex)| {
+            vertex.is_trusted && vertex.object == object && vertex.version == version
+        })
     }
 
     /// An object joins with what it has up to `keep`. If it had been removed, the rest is lost now: returns it.
@@ -247,13 +263,14 @@ impl Truth {
         })
     }
 
-    /// The causal past of `vertices`, themselves included, as far as `enter` lets the search go.
+    /// The causal past of `vertices`, themselves included, as far as `enter` lets the search go. What is trusted has
+    /// none.
     fn past(&self, vertices: &[VertexId], enter: impl Fn(&TrueVertex) -> bool) -> Vec<VertexId> {
         let mut seen = BTreeSet::new();
         let mut stack = vertices.to_vec();
         while let Some(vertex) = stack.pop() {
             let known = &self[vertex];
-            if enter(known) && seen.insert(vertex) {
+            if !known.is_trusted && enter(known) && seen.insert(vertex) {
                 stack.extend(known.edges.iter().copied().chain(known.previous));
             }
         }
@@ -289,7 +306,7 @@ impl Truth {
             .map(|(vertex, _)| vertex)
             .collect();
         while let Some(vertex) = stack.pop() {
-            if std::mem::replace(&mut tainted[vertex.index()], true) {
+            if self[vertex].is_trusted || std::mem::replace(&mut tainted[vertex.index()], true) {
                 continue;
             }
             if bad(vertex, &self[vertex]) || conduct(&self[vertex]) {

@@ -69,6 +69,8 @@ pub(crate) enum Event {
     /// The completion of a write that storage took just before it was claimed by the next life.
     Persisted(InstanceId, PersistTicket),
     LogDue,
+    /// What lingers with this coordinator is told to everybody.
+    SpreadNews(SeatId),
     /// The checkpoint of the log that this coordinator writes is durable.
     CheckpointDue(u64),
     /// The same for a record of the log.
@@ -153,7 +155,7 @@ pub(crate) struct World {
     pub(crate) away: Vec<bool>,
     /// Objects that do not come back by themselves.
     pub(crate) gone: Vec<bool>,
-    /// Objects that can never come back: their removal gave up what they had committed.
+    /// Objects that can never come back after their removal: see [`Truth::is_beyond_return`].
     pub(crate) banned: Vec<bool>,
     pub(crate) seats: Vec<Seat>,
     pub(crate) crash_while_logging: Option<u64>,
@@ -279,6 +281,7 @@ impl World {
             Event::JournalDue(object) => self.journal_due(object),
             Event::Persisted(instance, ticket) => self.persisted(instance, ticket),
             Event::LogDue => self.log_due(),
+            Event::SpreadNews(seat) => self.news_due(seat),
             Event::CheckpointDue(term) => self.checkpoint_due(term),
             Event::RecordLogged(seat) => self.record_logged(seat),
             Event::EndAction(instance, action) => self.end_action(instance, &action),
@@ -508,10 +511,6 @@ impl World {
                 answered: request.answered,
                 found: found.count(),
                 is_banned: self.banned[slot(request.object)],
-                answer_was_given_up: request
-                    .answers
-                    .iter()
-                    .any(|answer| self.truth.rests_on_given_up(answer)),
             });
         }
         for (&from, sender) in &accounts {

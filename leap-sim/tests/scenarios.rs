@@ -293,6 +293,100 @@ fn a_removal_does_not_give_up_what_an_earlier_one_is_measured_by() {
     assert_eq!(s.participant(HOTEL).unacknowledged(), 0);
 }
 
+/// The car's booking reaches the hotel, and what the hotel then tells reaches the flight. All of it is committed; only
+/// the flight knows, and it has that from its storage, which does not say what its committed version rests on. Then
+/// the coordinator begins anew, and the car is removed without having been heard.
+fn flight_rests_on_hotel_and_hotel_on_removed_car() -> Scenario {
+    let mut s = Scenario::new([HOTEL, FLIGHT, CAR]);
+    s.hold(COORDINATOR, HOTEL);
+    s.hold(COORDINATOR, CAR);
+    s.act(CAR, |car| car.send(HOTEL, "car"));
+    s.deliver_all(CAR, HOTEL);
+    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "hotel"));
+    s.deliver_all(HOTEL, FLIGHT);
+    s.act(FLIGHT, |flight| flight.output(1));
+    for name in [CAR, HOTEL, FLIGHT] {
+        s.seal(name);
+        s.store(name);
+    }
+    s.deliver_everything();
+    assert_eq!(s.released(FLIGHT), [OutputId(1)]);
+    s.touch(FLIGHT);
+    s.seal(FLIGHT);
+    s.store(FLIGHT);
+    s.restart(FLIGHT);
+    s.crash(CAR);
+    s.heal();
+    s.restart_coordinator();
+    s.remove(CAR);
+    s.settle();
+    let car = ObjectId::from_name(CAR);
+    assert!(s.decisions()[0].is_removal_of(car));
+    s
+}
+
+/// Rules P7, P9, P14. The hotel was rolled back, since nobody knew that the car's version was committed, and with it
+/// that the hotel's was. The flight rested on that, and an outsider had seen it. And the hotel gave a number that the
+/// flight had consumed to its next message: the flight took that for a duplicate, and it was lost.
+#[test]
+fn a_removal_takes_nothing_back_that_somebody_may_rest_on() {
+    let mut s = flight_rests_on_hotel_and_hotel_on_removed_car();
+    let hotel = ObjectId::from_name(HOTEL);
+    assert_eq!(s.decisions()[0].cut.get(&hotel), None);
+    assert_eq!(s.participant(HOTEL).committed(), Version(1));
+    s.act(HOTEL, |hotel| hotel.send(FLIGHT, "next"));
+    s.settle();
+    assert_eq!(s.consumed(FLIGHT), ["next"]);
+}
+
+#[test]
+fn who_was_removed_unheard_comes_back_with_all_that_others_have_seen_of_it() {
+    let mut s = flight_rests_on_hotel_and_hotel_on_removed_car();
+    s.start(CAR);
+    s.settle();
+    assert!(!s.is_refused(CAR));
+    assert_eq!(s.participant(CAR).committed(), Version(1));
+    s.act(CAR, |car| car.send(HOTEL, "again"));
+    s.settle();
+    assert_eq!(s.consumed(HOTEL), ["car", "again"]);
+}
+
+/// Rule P7. What the hotel has stored stays although the car never stored what it rests on: nobody can know that. The
+/// car itself cannot come back, since it would contradict what the hotel has seen of it.
+#[test]
+fn who_was_removed_unheard_and_lacks_what_others_have_seen_of_it_stays_away() {
+    let mut s = Scenario::new([HOTEL, CAR]);
+    s.act(CAR, |car| car.send(HOTEL, "volatile"));
+    s.deliver_all(CAR, HOTEL);
+    s.seal(HOTEL);
+    s.store(HOTEL);
+    s.crash(CAR);
+    s.restart_coordinator();
+    s.remove(CAR);
+    s.settle();
+    assert_eq!(s.consumed(HOTEL), ["volatile"]);
+    assert_eq!(s.participant(HOTEL).committed(), Version(1));
+    s.start(CAR);
+    s.settle();
+    assert!(s.is_refused(CAR));
+}
+
+/// Rule P9. What was volatile cannot have been inside the boundary, so it goes, and the car is free to come back.
+#[test]
+fn a_removal_takes_back_what_nobody_has_stored() {
+    let mut s = Scenario::new([HOTEL, CAR]);
+    s.act(CAR, |car| car.send(HOTEL, "volatile"));
+    s.deliver_all(CAR, HOTEL);
+    s.crash(CAR);
+    s.restart_coordinator();
+    s.remove(CAR);
+    s.settle();
+    assert_eq!(s.consumed(HOTEL), [""; 0]);
+    s.start(CAR);
+    s.settle();
+    assert!(!s.is_refused(CAR));
+}
+
 /// Rule P8, as a canary of this language: an output waits for what it depends on.
 #[test]
 fn an_output_waits_for_all_that_it_depends_on() {

@@ -32,6 +32,40 @@ pub(super) fn consistent(
     cut
 }
 
+/// The newest version of each of `objects`, about which nothing is known, that something rests on that may be inside
+/// the boundary: something durable that depends on nothing volatile, as far as `fragments` tell.
+pub(super) fn rested_on(
+    objects: &BTreeSet<ObjectId>,
+    fragments: &BTreeMap<ObjectId, Fragment>,
+) -> BTreeMap<ObjectId, Version> {
+    let durable = fragments
+        .iter()
+        .map(|(&object, fragment)| (object, durable(fragment)))
+        .collect();
+    let possible = consistent(durable, fragments);
+    let mut rested_on = BTreeMap::new();
+    for (object, fragment) in fragments {
+        let up_to = possible[object];
+        let versions = fragment.versions.iter();
+        for entry in versions.take_while(|entry| entry.version <= up_to) {
+            let needs = entry.dependencies.iter();
+            for (target, version) in needs.filter(|(target, _)| objects.contains(target)) {
+                let newest = rested_on.entry(target).or_default();
+                *newest = version.max(*newest);
+            }
+        }
+    }
+    rested_on
+}
+
+/// The newest version that is durable.
+fn durable(fragment: &Fragment) -> Version {
+    let durable = fragment.versions.iter().take_while(|entry| entry.durable);
+    durable
+        .last()
+        .map_or(fragment.committed, |entry| entry.version)
+}
+
 /// For each object: who depends on which version of it.
 fn dependents(
     fragments: &BTreeMap<ObjectId, Fragment>,
@@ -58,4 +92,12 @@ fn predecessor(fragment: &Fragment, version: Version) -> Version {
         .map(|entry| entry.version)
         .take_while(|&earlier| earlier < version);
     earlier.last().unwrap_or(fragment.committed)
+}
+
+/// The newest version of a fragment.
+pub(super) fn newest(fragment: &Fragment) -> Version {
+    fragment
+        .versions
+        .last()
+        .map_or(fragment.committed, |entry| entry.version)
 }

@@ -1,7 +1,11 @@
 //! A state, one call, the effects. Whole clusters are in `tests/protocol.rs` and `tests/model.rs`.
 
 use super::*;
-use crate::{header::DependencySet, message::FragmentVersion};
+use crate::{
+    decision::Cause,
+    header::DependencySet,
+    message::{FragmentVersion, Refusal},
+};
 
 const A: ObjectId = ObjectId(1);
 const B: ObjectId = ObjectId(2);
@@ -513,7 +517,8 @@ mod removal {
 
     #[test]
     fn a_gather_after_a_restart_does_not_wait_for_it() {
-        // rule P11, and the one exception to P7: nobody can be asked for what only B knew.
+        // rules P7, P11: nobody can be asked for what only B knew. What A has stored may have been inside the boundary,
+        // so it stays; what is volatile cannot have been.
         let mut coordinator = restarted(&[A, B]);
         let known = Subscribe {
             link: LinkId(1),
@@ -522,19 +527,80 @@ mod removal {
         };
         on(&mut coordinator, known);
         on(&mut coordinator, CoordinatorInput::Remove(B));
-        let decision = removed(&[B], &[(A, 0), (B, 1)]);
-        let durable = fragment(W0, 0, &[(2, &[(B, 2)], true)]);
+        let decision = removed(&[B], &[(A, 2), (B, 2)]);
+        let stored = [(2, &[(B, 2)][..], true), (3, &[(B, 3)][..], false)];
+        let answer = report(A, Some(gather(1)), fragment(W0, 0, &stored));
         assert_eq!(
-            on(&mut coordinator, report(A, Some(gather(1)), durable)),
-            [Log(record(decision, &[(A, 0), (B, 1)], true))]
+            on(&mut coordinator, answer),
+            [Log(record(decision, &[(A, 2), (B, 2)], true))]
         );
         assert_eq!(coordinator.boundary(), None, "B is a member still");
         on(&mut coordinator, Logged);
-        on(&mut coordinator, report(A, None, fragment(W1, 0, &[])));
+        on(&mut coordinator, report(A, None, fragment(W1, 2, &[])));
+        let refusal = Refusal::LostCommitted {
+            committed: Version(2),
+            found: Version(1),
+        };
         assert_eq!(
-            on(&mut coordinator, join(B, 2, fragment(W0, 2, &[]))),
-            [refused(B, 2, Refusal::Removed)],
-            "it knows a boundary that was given up"
+            on(&mut coordinator, join(B, 2, fragment(W0, 1, &[]))),
+            [refused(B, 2, refusal)],
+            "it lacks what A rests on"
+        );
+        let effects = on(&mut coordinator, join(B, 3, fragment(W0, 4, &[])));
+        assert!(
+            matches!(
+                effects[..],
+                [Log(LogRecord::Joined {
+                    keep: Version(4),
+                    ..
+                })]
+            ),
+            "{effects:?}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_have_been_inside_the_boundary_goes_with_who_was_removed_unheard() {
+        // rule P9: A's version 2 is stored, but rests on C's, which is not.
+        let mut coordinator = restarted(&[A, B, C]);
+        on(&mut coordinator, CoordinatorInput::Remove(B));
+        let stored = fragment(W0, 0, &[(2, &[(B, 2), (C, 2)], true)]);
+        on(&mut coordinator, report(A, Some(gather(1)), stored));
+        let volatile = fragment(W0, 0, &[(2, &[], false)]);
+        let decision = removed(&[B], &[(A, 0), (B, 0)]);
+        let boundary = [(A, 0), (B, 0), (C, 0)];
+        assert_eq!(
+            on(&mut coordinator, report(C, Some(gather(1)), volatile)),
+            [Log(record(decision, &boundary, true))]
+        );
+    }
+
+    #[test]
+    fn who_may_rest_on_others_that_were_removed_unheard_stays_away() {
+        // rule P7: whether C had version 1 nobody knows, nor whether B's version 1 was inside the boundary.
+        let mut coordinator = restarted(&[A, B, C]);
+        on(&mut coordinator, CoordinatorInput::Remove(B));
+        on(&mut coordinator, CoordinatorInput::Remove(C));
+        on(&mut coordinator, report(A, Some(gather(1)), nothing(W0)));
+        on(&mut coordinator, Logged);
+        on(&mut coordinator, report(A, None, nothing(W1)));
+        let in_doubt = fragment(W0, 0, &[(1, &[(C, 1)], true)]);
+        assert_eq!(
+            on(&mut coordinator, join(B, 2, in_doubt)),
+            [refused(B, 2, Refusal::Removed)]
+        );
+        // A's version 1 was not stored, so it was not inside, nor was what rests on it.
+        let clear = fragment(W0, 0, &[(1, &[(A, 1), (B, 1)], true)]);
+        let effects = on(&mut coordinator, join(C, 2, clear));
+        assert!(
+            matches!(
+                effects[..],
+                [Log(LogRecord::Joined {
+                    keep: Version::ZERO,
+                    ..
+                })]
+            ),
+            "{effects:?}"
         );
     }
 }

@@ -1,7 +1,10 @@
 //! A state, one call, the effects. Whole clusters are in `tests/protocol.rs` and `tests/model.rs`.
 
 use super::*;
-use crate::message::FragmentVersion;
+use crate::{
+    decision::{Cause, Decision},
+    message::{ChannelMessage, Fragment, FragmentVersion},
+};
 
 const ME: ObjectId = ObjectId(1);
 const PEER: ObjectId = ObjectId(2);

@@ -1,15 +1,31 @@
 //! Values made from bytes: mostly small numbers, so that they meet each other, now and then extreme ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use leap_core::decision::Cause;
 use leap_core::{
-    ChannelMessage, Decision, DependencySet, Fragment, GatherId, Header, Incarnation, LogRecord,
-    ObjectId, PeerMessage, Seq, ToCoordinator, ToParticipant, Version, VersionMetadata, WorldLine,
+    ChannelMessage, Decision, DependencySet, Fragment, GatherId, Header, Incarnation, Ledger,
+    LogRecord, ObjectId, PeerMessage, Seq, ToCoordinator, ToParticipant, Version, VersionMetadata,
+    WorldLine,
     message::{FragmentVersion, Refusal},
     metadata::PeerRecord,
 };
+use serde::Serialize;
+
+/// What a ledger says of a member and of what it lost, as it is encoded. (Only the core makes ledgers.)
+#[derive(Serialize)]
+enum Standing {
+    Present,
+    Left(Version),
+    Removed(Version),
+}
+
+#[derive(Serialize)]
+enum Kept {
+    UpTo(Version),
+    Within(BTreeMap<ObjectId, Version>, BTreeSet<ObjectId>),
+}
 
 /// Reads numbers from bytes, and zeros after their end.
 pub(crate) struct Dice<'a> {
@@ -280,5 +296,36 @@ impl<'a> Dice<'a> {
                 blindly: self.coin(),
             },
         }
+    }
+
+    pub(crate) fn ledger(&mut self) -> Ledger {
+        let recent = (self.world_line(), self.some(Self::decision));
+        let members = self.some(|dice| (dice.object(), (dice.incarnation(), dice.standing())));
+        let members: BTreeMap<_, _> = members.into_iter().collect();
+        let cuts = self.some(|dice| (dice.object(), dice.some(Self::cut)));
+        let cuts: BTreeMap<_, _> = cuts.into_iter().collect();
+        let mut encoded = vec![2];
+        let content = postcard::to_allocvec(&(recent, members, cuts));
+        encoded.extend(content.expect("numbers can be encoded"));
+        Ledger::decode(&encoded).expect("it is laid out like a ledger")
+    }
+
+    fn standing(&mut self) -> Standing {
+        match self.roll(3) {
+            0 => Standing::Present,
+            1 => Standing::Left(self.version()),
+            _ => Standing::Removed(self.version()),
+        }
+    }
+
+    fn cut(&mut self) -> (WorldLine, Kept) {
+        let kept = match self.coin() {
+            true => Kept::UpTo(self.version()),
+            false => {
+                let unknown = self.some(Self::object).into_iter().collect();
+                Kept::Within(self.versions(), unknown)
+            }
+        };
+        (self.world_line(), kept)
     }
 }

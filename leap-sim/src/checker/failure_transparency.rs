@@ -15,7 +15,7 @@ impl Checker for FailureTransparency {
         if let Fact::Lost { vertex } = fact {
             let vertex = &truth[*vertex];
             require!(
-                !vertex.released || vertex.given_up_by.is_some(),
+                !vertex.released,
                 "{:?} at {:?} is lost, but something released depends on it",
                 vertex.object,
                 vertex.version

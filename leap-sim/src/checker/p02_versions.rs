@@ -43,11 +43,12 @@ impl Checker for Versions {
             Fact::Stored {
                 object,
                 previous,
-                version,
+                metadata,
                 ..
             } => require!(
-                previous < version,
-                "{object:?} stored {version:?} after {previous:?}"
+                *previous < metadata.version,
+                "{object:?} stored {:?} after {previous:?}",
+                metadata.version
             ),
             _ => {}
         }

@@ -24,7 +24,7 @@ impl Checker for CommitOrdering {
             let sender = &truth[vertex];
             require!(
                 sender.version <= consumer.version
-                    || sender.committed
+                    || sender.is_settled()
                     || sender.object == consumer.object,
                 "{:?} at {:?} consumed from {:?} at {:?}, which is not committed",
                 consumer.object,

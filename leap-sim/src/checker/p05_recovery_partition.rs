@@ -44,7 +44,7 @@ fn judge(truth: &Truth, world_line: WorldLine, message: &[VertexId]) -> Result<(
             sender.removed_by
         );
         require!(
-            sender.committed || sender.world_line <= world_line,
+            sender.is_settled() || sender.world_line <= world_line,
             "in {world_line:?} somebody consumed from {:?} at {:?}, which belongs to {:?}",
             sender.object,
             sender.version,

@@ -1,6 +1,6 @@
 //! Rule P7: the boundary is the largest closed set of persisted vertices, and it only grows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use leap_core::{Decision, LogRecord, ObjectId, Version};
 
@@ -12,9 +12,9 @@ use crate::truth::{Truth, VertexId};
 pub(super) struct Boundary {
     /// The largest boundary that each coordinator, and those before it until it began, told.
     told: BTreeMap<u64, BTreeMap<ObjectId, Version>>,
-    /// The last coordinator that gave up part of the boundary with a removed object. What those before it told
-    /// counts only as far as that left it.
-    since: u64,
+    /// For each object that was removed by a coordinator that did not know the boundary: which. What those before it
+    /// told of the object's boundary counts no more.
+    since: BTreeMap<ObjectId, u64>,
 }
 
 impl Checker for Boundary {
@@ -30,12 +30,7 @@ impl Checker for Boundary {
                 vertex,
             } => is_inside(truth, *object, *version, *vertex),
             Fact::CoordinatorBegan { term } => {
-                let mut largest = BTreeMap::new();
-                for (&object, &version) in self.told.range(self.since..).flat_map(|(_, told)| told)
-                {
-                    let told = largest.entry(object).or_insert(version);
-                    *told = version.max(*told);
-                }
+                let largest = self.largest();
                 self.told.insert(*term, largest);
                 Ok(())
             }
@@ -47,8 +42,10 @@ impl Checker for Boundary {
                         blindly: true,
                         ..
                     },
-                known,
-            } => self.judge_blind_removal(truth, *term, decision, known),
+            } => {
+                self.forget_removed(*term, decision);
+                Ok(())
+            }
             Fact::Published {
                 term,
                 boundary,
@@ -59,7 +56,7 @@ impl Checker for Boundary {
             Fact::Lost { vertex } => {
                 let vertex = &truth[*vertex];
                 require!(
-                    !vertex.committed || vertex.given_up_by.is_some(),
+                    !vertex.committed,
                     "{:?} at {:?} was committed and is lost",
                     vertex.object,
                     vertex.version
@@ -72,31 +69,31 @@ impl Checker for Boundary {
 }
 
 impl Boundary {
-    /// A coordinator that does not know the boundary may only give up what nobody has told it.
-    fn judge_blind_removal(
-        &mut self,
-        truth: &Truth,
-        term: u64,
-        decision: &Decision,
-        known: &BTreeSet<VertexId>,
-    ) -> Result<(), String> {
-        for &vertex in known {
-            let vertex = &truth[vertex];
-            require!(
-                !decision.removes(vertex.object, vertex.version),
-                "{:?} at {:?} was known to be committed and is given up",
-                vertex.object,
-                vertex.version
-            );
-        }
-        let told = self.told.entry(term).or_default();
-        for (object, &kept) in &decision.cut {
-            if let Some(version) = told.get_mut(object) {
-                *version = kept.min(*version);
+    /// The largest boundary that was ever told.
+    fn largest(&self) -> BTreeMap<ObjectId, Version> {
+        let mut largest = BTreeMap::new();
+        for (term, told) in &self.told {
+            let counts =
+                |object: &ObjectId| self.since.get(object).is_none_or(|since| since <= term);
+            for (&object, &version) in told.iter().filter(|(object, _)| counts(object)) {
+                let largest = largest.entry(object).or_insert(version);
+                *largest = version.max(*largest);
             }
         }
-        self.since = term;
-        Ok(())
+        largest
+    }
+
+    /// What was told of who was removed with the boundary unknown may have been forgotten. What was told of others may not.
+    fn forget_removed(&mut self, term: u64, decision: &Decision) {
+        let told = self.told.entry(term).or_default();
+        for (&object, &kept) in &decision.cut {
+            if decision.is_removal_of(object) {
+                self.since.insert(object, term);
+                if let Some(version) = told.get_mut(&object) {
+                    *version = kept.min(*version);
+                }
+            }
+        }
     }
 
     fn judge_published(
@@ -138,7 +135,7 @@ fn is_inside(
 ) -> Result<(), String> {
     let Some(vertex) = vertex else {
         require!(
-            version == Version::ZERO,
+            version == Version::ZERO || truth.is_trusted(object, version),
             "{object:?} is said to be committed at {version:?}, which is not durable"
         );
         return Ok(());

@@ -5,8 +5,8 @@
 //! several, the first decision may or may not see what only the second is about; then it must lie
 //! between both.
 //!
-//! An object that is removed cannot be asked what it has, so all of it that is not known to be inside the boundary is given up: what
-//! depends on that may go, and must if it was not inside the boundary in truth either.
+//! An object that is removed cannot be asked what it has, so all of it that is not known to be inside the boundary, or
+//! trusted, is given up: what depends on that may go, and must if it was not inside the boundary in truth either.
 
 use leap_core::{Decision, LogRecord, decision::Cause};
 

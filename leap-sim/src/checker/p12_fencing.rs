@@ -16,13 +16,14 @@ impl Checker for Fencing {
             object,
             by,
             owner,
-            version,
+            metadata,
             ..
         } = fact
         {
             require!(
                 by == owner,
-                "storage of {object:?} belongs to {owner:?} and took {version:?} from {by:?}"
+                "storage of {object:?} belongs to {owner:?} and took {:?} from {by:?}",
+                metadata.version
             );
         }
         Ok(())

@@ -29,7 +29,7 @@ impl Checker for SThreadSets {
         for &vertex in *message {
             let vertex = &truth[vertex];
             require!(
-                vertex.committed || seen.version_of(vertex.object) >= Some(vertex.version),
+                vertex.is_settled() || seen.version_of(vertex.object) >= Some(vertex.version),
                 "an sthread consumed from {:?} at {:?}, but has seen {seen:?}",
                 vertex.object,
                 vertex.version
