@@ -80,7 +80,7 @@ impl<C: Call> Call for &C {
 /// let free: u32 = hotel.call("free_rooms", &()).await?;
 /// assert_eq!(free, 7);
 /// let refused = hotel.call::<u32>("fee_rooms", &()).await;
-/// assert_eq!(refused, Err(CallError::NoSuchMethod { method: "fee_rooms".into() }));
+/// assert_eq!(refused, Err(CallError::no_such_method("fee_rooms")));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```

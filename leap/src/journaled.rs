@@ -389,6 +389,22 @@ impl<S: Service> Object<Journaled<S>> {
         }
         Err(self.unavailable(&"it was rolled back again and again"))
     }
+
+    /// Runs the handler called `method` for the outside world: [`Service::query`] if it only looks, or,
+    /// as an action, [`Service::call`]. Its result comes when it may be known (rule P8).
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::call`] and [`change_released`](Self::change_released).
+    pub async fn call_released(&self, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
+        if S::is_query(method) {
+            self.view_released(|service| service.query(method, body))
+                .await?
+        } else {
+            self.change_released(|action| S::call(action, method, body))
+                .await?
+        }
+    }
 }
 
 impl<M: Machine> Log<M> {

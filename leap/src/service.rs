@@ -30,9 +30,7 @@ pub trait Service: Machine {
     /// then.
     fn call(action: &mut Action<'_, Self>, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
         let _ = (action, body);
-        Err(CallError::NoSuchMethod {
-            method: method.to_owned(),
-        })
+        Err(CallError::no_such_method(method))
     }
 
     /// Whether the handler called `method` only looks at the state. Such a handler is answered by
@@ -49,9 +47,7 @@ pub trait Service: Machine {
     /// As [`Service::call`].
     fn query(&self, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
         let _ = body;
-        Err(CallError::NoSuchMethod {
-            method: method.to_owned(),
-        })
+        Err(CallError::no_such_method(method))
     }
 
     /// Takes in the answer to a call that an earlier action made ([`Action::call`]).
@@ -65,10 +61,9 @@ pub trait Service: Machine {
         tracing::warn!(%from, call, ?reply, "nobody waits for this reply");
     }
 
-    /// Answers a call from outside. By default runs [`Service::query`] or, as an action,
-    /// [`Service::call`], and waits until the result may be known (rule P8). A service that answers
-    /// later than its action ends says so here; whatever it gives must be released
-    /// ([`Object::view_released`], [`Action::output`]).
+    /// Answers a call from outside, by default with [`Object::call_released`]. A service that answers
+    /// later than its action ends says so here; whatever it gives must be released (rule P8;
+    /// [`Object::view_released`], [`Action::output`]).
     ///
     /// # Errors
     ///
@@ -78,15 +73,7 @@ pub trait Service: Machine {
         method: &str,
         body: Bytes,
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
-        async move {
-            if Self::is_query(method) {
-                let query = |service: &Self| service.query(method, &body);
-                return object.view_released(query).await?;
-            }
-            object
-                .change_released(|action| Self::call(action, method, &body))
-                .await?
-        }
+        async move { object.call_released(method, &body).await }
     }
 
     /// Answers a call from outside that carries an idempotency key. By default runs [`Service::call`]
@@ -194,6 +181,21 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// The object has no handler called `method`.
+    pub fn no_such_method(method: impl Into<String>) -> Self {
+        Self::NoSuchMethod {
+            method: method.into(),
+        }
+    }
+
+    /// The object called `object` cannot answer now, and nothing has happened.
+    pub fn unavailable(object: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Unavailable {
+            object: object.into(),
+            reason: reason.to_string(),
+        }
+    }
+
     /// Whether the call may have been executed all the same. If not, calling again is safe; if so, only
     /// with the idempotency key that the call had.
     ///
@@ -201,7 +203,7 @@ impl CallError {
     /// use leap::CallError;
     /// let lost = CallError::InDoubt { object: "hotel".into(), reason: "connection lost".into() };
     /// assert!(lost.may_have_happened());
-    /// let early = CallError::Unavailable { object: "hotel".into(), reason: "it is restored".into() };
+    /// let early = CallError::unavailable("hotel", "it is restored");
     /// assert!(!early.may_have_happened());
     /// ```
     pub fn may_have_happened(&self) -> bool {

@@ -103,10 +103,7 @@ impl<S: StateObject> Hosted for Quiet<S> {
         _body: Bytes,
         _idempotency_key: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Bytes, CallError>> {
-        let error = CallError::NoSuchMethod {
-            method: method.to_owned(),
-        };
-        Box::pin(std::future::ready(Err(error)))
+        Box::pin(std::future::ready(Err(CallError::no_such_method(method))))
     }
 }
 
