@@ -9,7 +9,7 @@
 //! | `GET /health` | 200 as soon as the node answers |
 //! | `GET /status` | objects, versions, world-line, boundary, who holds it back (JSON) |
 //! | `POST /call/{object}/{method}` | runs a handler; JSON in, JSON out |
-//! | `DELETE /members/{object}` | removes an object that never comes back from the cluster |
+//! | `DELETE /members/{object}` | removes an object that never comes back from the cluster; see [`Host::remove`] for what that may cost |
 //!
 //! Two calls of one handler of one object with the same header `idempotency-key: KEY` have the effect of one, and the
 //! same answer: whoever does not know whether a call happened repeats it with its key. An object
