@@ -33,6 +33,7 @@ use parking_lot::Mutex;
 use crate::object::{ActionContext, Object, Output, OutputLost};
 use crate::observation::Stopped;
 use crate::service::{CallError, Envelope, Machine, Service};
+use crate::shortening::Shortening;
 use crate::state_object::{PersistDone, StateError, StateObject, StoredVersions};
 use crate::sthread::SThread;
 use replies::{RecordedReply, Replies};
@@ -56,7 +57,7 @@ const RELEASE_ATTEMPTS: usize = 16;
 /// idempotency key: the newest 65,536 replies of each object.
 pub struct Journaled<M: Machine> {
     journal: Journal,
-    runtime: tokio::runtime::Handle,
+    shortening: Shortening,
     stored: Mutex<StoredVersions>,
     log: Mutex<Log<M>>,
 }
@@ -88,8 +89,8 @@ impl<M: Machine> Journaled<M> {
         let claim = store.claim(name).await.map_err(StateError::new)?;
         let (log, stored) = Log::replay(claim.recovered)?;
         Ok(Self {
+            shortening: Shortening::new(claim.journal.clone()),
             journal: claim.journal,
-            runtime: tokio::runtime::Handle::current(),
             stored: Mutex::new(stored),
             log: Mutex::new(log),
         })
@@ -124,6 +125,11 @@ impl<M: Machine> Journaled<M> {
     /// Whether storage belongs to a newer incarnation (rule P12).
     pub(crate) fn is_fenced(&self) -> bool {
         matches!(self.journal.state(), JournalState::Fenced { .. })
+    }
+
+    /// Waits until nothing is written but what is asked for from now on.
+    pub(crate) async fn shortened(&self) {
+        self.shortening.done().await;
     }
 
     /// Counters of the journal: records, bytes, syncs.
@@ -270,18 +276,7 @@ impl<S: Service> StateObject for Journaled<S> {
     fn prune(&self, version: Version) {
         let image = self.log.lock().take_image(version);
         if let Some((version, image)) = image {
-            let journal = self.journal.clone();
-            let checkpoint = journal.checkpoint(version.0, image);
-            // Not always called from a thread of the runtime.
-            self.runtime.spawn(async move {
-                let pruned = match checkpoint.await {
-                    Ok(()) => journal.prune(version.0).await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = pruned {
-                    tracing::warn!(%error, %version, "a checkpoint failed; the journal grows until the next one");
-                }
-            });
+            self.shortening.start(version.0, image);
         }
     }
 

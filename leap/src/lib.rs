@@ -25,6 +25,7 @@ mod links;
 mod object;
 mod observation;
 mod service;
+mod shortening;
 mod state_object;
 mod status;
 mod sthread;

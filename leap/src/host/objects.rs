@@ -66,6 +66,8 @@ impl Host {
 /// An object of this host, whatever its state.
 pub(super) trait Hosted: Send + Sync {
     fn protocol(&self) -> &Protocol;
+    /// Waits until nothing of it is written in the background.
+    fn shortened(&self) -> BoxFuture<'_, ()>;
     fn call<'a>(
         &'a self,
         method: &'a str,
@@ -77,6 +79,10 @@ pub(super) trait Hosted: Send + Sync {
 impl<S: Service> Hosted for Object<Journaled<S>> {
     fn protocol(&self) -> &Protocol {
         self.protocol()
+    }
+
+    fn shortened(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.state().shortened())
     }
 
     fn call<'a>(
@@ -95,6 +101,10 @@ struct Quiet<S>(Object<S>);
 impl<S: StateObject> Hosted for Quiet<S> {
     fn protocol(&self) -> &Protocol {
         self.0.protocol()
+    }
+
+    fn shortened(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
     }
 
     fn call<'a>(
