@@ -101,6 +101,7 @@ impl Machine for Log {
         match change {
             Change::Appended(entries) => self.entries.extend(entries),
             Change::Trimmed(before) => {
+                let before = before.clamp(self.first, self.tail());
                 let trimmed = usize::try_from(before - self.first).expect("entries are in memory");
                 self.entries.drain(..trimmed);
                 self.first = before;

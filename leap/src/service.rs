@@ -286,3 +286,23 @@ pub fn decode_reply<T: DeserializeOwned>(method: &str, reply: &[u8]) -> Result<T
         reason: error.to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_of_anything_is_one_or_none() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            // As they are, most fail at the first byte, which is the kind.
+            for kind in 0..3 {
+                let bytes = [&[kind], bytes].concat();
+                if let Ok(envelope) = postcard::from_bytes::<Envelope>(&bytes) {
+                    let encoded = envelope.encode();
+                    let again: Envelope = postcard::from_bytes(&encoded).expect("it was written");
+                    assert_eq!(again.encode(), encoded);
+                }
+            }
+        });
+    }
+}
