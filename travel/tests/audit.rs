@@ -207,12 +207,12 @@ async fn a_reservation_taken_from_an_acknowledged_trip_is_missed() -> Result<()>
     }
     travel::host_workflows(&host, SERVICES, options).await?;
     let traveller = "Ada".to_owned();
-    let booking = travel::book(&host, "trip-0", &Trip { traveller }).await?;
+    let bookings = [travel::book(&host, "trip-0", &Trip { traveller }).await?];
     let one = Audit {
         acknowledged: 1,
         ..CLEAN
     };
-    assert_eq!(audit(&host, SERVICES, &[booking.clone()]).await?, one);
+    assert_eq!(audit(&host, SERVICES, &bookings).await?, one);
 
     let trip = "trip-0".to_owned();
     InventoryClient::new(&host, "car").reserve(&trip).await??;
@@ -223,6 +223,6 @@ async fn a_reservation_taken_from_an_acknowledged_trip_is_missed() -> Result<()>
         incomplete: 1,
         ..one
     };
-    assert_eq!(audit(&host, SERVICES, &[booking]).await?, spoilt);
+    assert_eq!(audit(&host, SERVICES, &bookings).await?, spoilt);
     Ok(())
 }
