@@ -38,6 +38,8 @@
 //! # }).unwrap();
 //! ```
 
+#![warn(missing_docs)]
+
 mod api;
 
 use std::time::Duration;

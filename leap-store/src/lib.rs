@@ -30,6 +30,8 @@
 //! # }
 //! ```
 
+#![warn(missing_docs)]
+
 mod error;
 #[doc(hidden)]
 pub mod faults;

@@ -50,6 +50,17 @@ pub struct Host {
 }
 
 /// A host that something knows without keeping it alive, such as the routes that it serves itself.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let host = leap::Host::builder().start().await?;
+/// let weak = host.downgrade();
+/// assert!(weak.upgrade().is_some());
+/// drop(host);
+/// assert!(weak.upgrade().is_none());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct WeakHost(std::sync::Weak<Alive>);
 

@@ -55,6 +55,33 @@ const RELEASE_ATTEMPTS: usize = 16;
 
 /// A [`Machine`] that keeps its changes in a journal, and what was answered to calls with an
 /// idempotency key: the newest 65,536 replies of each object.
+///
+/// [`Host::add`](crate::Host::add) makes it the state of an object, whose
+/// [`change`](Object::change), [`view`](Object::view) and their like lead to the machine:
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # use leap::{Host, Journaled, Machine, Object, Service};
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Counter(u64);
+/// # impl Machine for Counter {
+/// #     type Change = u64;
+/// #     fn apply(&mut self, by: u64) {
+/// #         self.0 += by;
+/// #     }
+/// # }
+/// # impl Service for Counter {}
+/// let host = Host::builder().start().await?;
+/// let counter: Object<Journaled<Counter>> = host.add("counter").await?;
+/// counter.change(|action| action.record(2)).await?;
+/// // Inside the cluster the change is seen at once, with what it depends on …
+/// let (count, seen) = counter.view(|counter| counter.0).await?;
+/// assert_eq!((count, seen.world_line().0), (2, 0));
+/// // … and outside when it can never be lost any more.
+/// assert_eq!(counter.view_released(|counter| counter.0).await?, 2);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct Journaled<M: Machine> {
     journal: Journal,
     shortening: Shortening,
@@ -139,6 +166,39 @@ impl<M: Machine> Journaled<M> {
 }
 
 /// The running action on a machine. Dereferences to the machine for reading.
+///
+/// ```
+/// use leap::{Action, Host, Machine, ObjectId, encode_value};
+///
+/// #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// struct Orders(u64);
+///
+/// impl Machine for Orders {
+///     type Change = ();
+///     fn apply(&mut self, (): ()) {
+///         self.0 += 1;
+///     }
+/// }
+///
+/// #[leap::service]
+/// impl Orders {
+///     /// Takes an order, and makes the kitchen hear of it exactly once.
+///     fn order(action: &mut Action<'_, Self>, dish: String) -> u64 {
+///         action.record(());
+///         action.tell(ObjectId::from_name("kitchen"), "cook", encode_value(&dish));
+///         action.0
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let host = Host::builder().start().await?;
+/// let orders = host.add::<Orders>("orders").await?;
+/// // An action of one's own, without a handler.
+/// let number = orders.change(|action| Orders::order(action, "soup".into())).await?;
+/// assert_eq!(number, 1);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct Action<'a, M: Machine> {
     machine: &'a mut M,
     replies: &'a mut Replies,

@@ -12,6 +12,33 @@ use crate::object::Object;
 /// Handlers look at the state and record changes ([`Action::record`]); the journal holds the changes,
 /// and recovery applies them again to the last checkpoint. So `apply` must do the same every time:
 /// no clock, no randomness, no I/O. The state is serialised whole for a checkpoint.
+///
+/// ```
+/// use leap::Machine;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Default, Serialize, Deserialize)]
+/// struct Account {
+///     cents: i64,
+/// }
+///
+/// #[derive(Serialize, Deserialize)]
+/// enum Change {
+///     Deposited(i64),
+///     Emptied,
+/// }
+///
+/// impl Machine for Account {
+///     type Change = Change;
+///
+///     fn apply(&mut self, change: Change) {
+///         match change {
+///             Change::Deposited(cents) => self.cents += cents,
+///             Change::Emptied => self.cents = 0,
+///         }
+///     }
+/// }
+/// ```
 pub trait Machine: Serialize + DeserializeOwned + Default + Send + 'static {
     /// What is recorded.
     type Change: Serialize + DeserializeOwned;
@@ -20,7 +47,43 @@ pub trait Machine: Serialize + DeserializeOwned + Default + Send + 'static {
     fn apply(&mut self, change: Self::Change);
 }
 
-/// A machine with handlers. The attribute [`macro@crate::service`] writes this from an `impl` block.
+/// A machine with handlers. The attribute [`macro@crate::service`] writes this from an `impl` block; by
+/// hand it looks like this:
+///
+/// ```
+/// # use bytes::Bytes;
+/// use leap::{Action, CallError, Host, Machine, Service, decode_reply, decode_request, encode_value};
+///
+/// #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// struct Counter(u64);
+///
+/// impl Machine for Counter {
+///     type Change = u64;
+///     fn apply(&mut self, by: u64) {
+///         self.0 += by;
+///     }
+/// }
+///
+/// impl Service for Counter {
+///     fn call(action: &mut Action<'_, Self>, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
+///         match method {
+///             "add" => {
+///                 action.record(decode_request(method, body)?);
+///                 Ok(encode_value(&action.0))
+///             }
+///             _ => Err(CallError::no_such_method(method)),
+///         }
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let host = Host::builder().start().await?;
+/// host.add::<Counter>("counter").await?;
+/// let reply = host.call("counter", "add", encode_value(&7)).await?;
+/// assert_eq!(decode_reply("add", &reply), Ok(7));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub trait Service: Machine {
     /// Runs the handler called `method` as part of `action` and gives its encoded result.
     ///
@@ -249,7 +312,16 @@ impl Envelope {
     }
 }
 
-/// A request's arguments, decoded (JSON).
+/// A request's arguments, decoded (JSON). No bytes at all are the unit value.
+///
+/// ```
+/// use leap::{CallError, decode_request};
+///
+/// assert_eq!(decode_request("reserve", br#"["room 7", 2]"#), Ok(("room 7".to_owned(), 2)));
+/// assert_eq!(decode_request("taken", b""), Ok(()));
+/// let refused = decode_request::<u32>("reserve", b"many");
+/// assert!(matches!(refused, Err(CallError::BadRequest { .. })));
+/// ```
 ///
 /// # Errors
 ///
@@ -265,6 +337,10 @@ pub fn decode_request<T: DeserializeOwned>(method: &str, body: &[u8]) -> Result<
 
 /// A result or request, encoded (JSON).
 ///
+/// ```
+/// assert_eq!(leap::encode_value(&("room 7", 2)), r#"["room 7",2]"#);
+/// ```
+///
 /// # Panics
 ///
 /// If the type cannot be written as JSON, such as a map whose keys are not strings: a mistake in the
@@ -276,6 +352,14 @@ pub fn encode_value<T: Serialize + ?Sized>(value: &T) -> Bytes {
 }
 
 /// A reply, decoded (JSON).
+///
+/// ```
+/// use leap::{CallError, decode_reply};
+///
+/// assert_eq!(decode_reply("taken", b"7"), Ok(7));
+/// let other = decode_reply::<u32>("taken", b"null");
+/// assert!(matches!(other, Err(CallError::BadReply { .. })));
+/// ```
 ///
 /// # Errors
 ///
