@@ -38,7 +38,7 @@
 //! # }).unwrap();
 //! ```
 
-#![warn(missing_docs)]
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 mod api;
 

@@ -17,7 +17,7 @@
 //!
 //! This crate knows nothing of WebAssembly; processes are in another.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 mod client;
 mod coordinator;
