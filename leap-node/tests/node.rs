@@ -140,13 +140,21 @@ async fn two_calls_with_one_idempotency_key_are_one() -> anyhow::Result<()> {
     assert_eq!(append(&first, "two").await?, (200, json!({ "Ok": 1 })));
     let keyless = post(&first, "/call/log/append", r#"["entry"]"#);
     assert_eq!(keyless.await?, (200, json!({ "Ok": 2 })));
+    // What only looks tells what there is now, whatever it told before.
+    let tail = || {
+        let keyed = request(&first, "POST", "/call/log/tail").header("idempotency-key", "one");
+        send(keyed, "")
+    };
+    assert_eq!(tail().await?, (200, json!(3)));
+    assert_eq!(append(&first, "three").await?, (200, json!({ "Ok": 3 })));
+    assert_eq!(tail().await?, (200, json!(4)));
     first.shutdown().await;
 
     let second = node(data.path()).await?;
     assert_eq!(append(&second, "one").await?, (200, json!({ "Ok": 0 })));
     assert_eq!(
         post(&second, "/call/log/tail", "").await?,
-        (200, json!(3)),
+        (200, json!(4)),
         "each was appended once"
     );
     second.shutdown().await;
