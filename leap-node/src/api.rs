@@ -4,16 +4,20 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Json;
 use axum::Router;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
-use leap::{CallError, Host, RemoveError, WeakHost};
+use leap::{Call, CallError, Host, RemoveError, WeakHost};
 use serde::Serialize;
 
 /// The largest request body in bytes.
 const MAX_BODY_BYTES: usize = 4 << 20;
+
+/// Two calls of one handler with the same value of this header have the effect of one.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// The routes, and the host behind them as soon as there is one: a host is given its routes before
 /// it starts, and lives no longer for having them.
@@ -29,6 +33,8 @@ impl Api {
             .route("/status", get(status))
             .route("/call/{object}/{method}", post(call))
             .route("/members/{object}", delete(remove))
+            .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+            .fallback(async |uri: Uri| ApiError::NoSuchRoute(uri.path().to_owned()))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .with_state(self.clone())
     }
@@ -52,14 +58,30 @@ async fn status(State(api): State<Api>) -> Result<Response, ApiError> {
 
 async fn call(
     State(api): State<Api>,
-    Path((object, method)): Path<(String, String)>,
-    body: Bytes,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let reply = api.host()?.call(&object, &method, body).await?;
+    let Path((object, method)) = path?;
+    let key = idempotency_key(&headers)?;
+    let reply = Call::call(&api.host()?, &object, &method, body?, key).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], reply).into_response())
 }
 
-async fn remove(State(api): State<Api>, Path(object): Path<String>) -> Result<Response, ApiError> {
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    // Callers that forgot to fill theirs in would all have the same.
+    let key = key.to_str().ok().filter(|key| !key.is_empty());
+    key.map(Some).ok_or(ApiError::BadKey)
+}
+
+async fn remove(
+    State(api): State<Api>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(object) = path?;
     api.host()?.remove(&object).await?;
     Ok(Json(serde_json::json!({ "removed": object })).into_response())
 }
@@ -69,6 +91,16 @@ async fn remove(State(api): State<Api>, Path(object): Path<String>) -> Result<Re
 enum ApiError {
     #[error("the node is starting or stopping")]
     NotServing,
+    #[error("there is nothing at {0}")]
+    NoSuchRoute(String),
+    #[error("this path takes another method")]
+    MethodNotAllowed,
+    #[error(transparent)]
+    BadPath(#[from] PathRejection),
+    #[error(transparent)]
+    BadBody(#[from] BytesRejection),
+    #[error("the idempotency key is empty or not plain ASCII")]
+    BadKey,
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
@@ -90,6 +122,31 @@ impl IntoResponse for ApiError {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
                 "try again in a moment",
+            ),
+            Self::NoSuchRoute(_) => (
+                StatusCode::NOT_FOUND,
+                "no_such_route",
+                "GET /status, POST /call/{object}/{handler}, DELETE /members/{object}",
+            ),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "GET /status, POST /call/{object}/{handler}, DELETE /members/{object}",
+            ),
+            Self::BadBody(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                "a request's body has 4 MiB at most",
+            ),
+            Self::BadPath(_) | Self::BadBody(_) => (
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                "the path is UTF-8, percent-encoded; the body as long as it says",
+            ),
+            Self::BadKey => (
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                "an idempotency-key is any text of visible ASCII",
             ),
             Self::Call(CallError::NoSuchObject { .. }) => (
                 StatusCode::NOT_FOUND,
@@ -119,12 +176,12 @@ impl IntoResponse for ApiError {
             Self::Call(CallError::InDoubt { .. }) => (
                 StatusCode::BAD_GATEWAY,
                 "in_doubt",
-                "it may have happened; try again with the same idempotency key",
+                "it may have happened; try again with the same idempotency-key, if it had one",
             ),
             Self::Call(CallError::Timeout { .. }) => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "timeout",
-                "it may have happened or still happen; try again with the same idempotency key",
+                "it may have happened or still happen; try again with the same idempotency-key, if it had one",
             ),
             Self::Call(CallError::Failed { .. }) => (
                 StatusCode::INTERNAL_SERVER_ERROR,

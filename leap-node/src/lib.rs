@@ -9,7 +9,15 @@
 //! | `GET /health` | 200 as soon as the node answers |
 //! | `GET /status` | objects, versions, world-line, boundary, who holds it back (JSON) |
 //! | `POST /call/{object}/{method}` | runs a handler; JSON in, JSON out |
-//! | `DELETE /members/{object}` | removes an object that never comes back from the cluster |
+//! | `DELETE /members/{object}` | removes an object that never comes back from the cluster; see [`Host::remove`] for what that may cost |
+//!
+//! Two calls of one handler of one object with the same header `idempotency-key: KEY` have the effect of one, and the
+//! same answer: whoever does not know whether a call happened repeats it with its key. An object
+//! remembers the newest 65,536 keys.
+//!
+//! Whatever is refused is answered with `{"error": kind, "message": text, "hint": text}`: 400 and 404 for what can never
+//! work, 405 and 413 for other methods and for bodies of more than 4 MiB, 503 for what did not happen and may work in
+//! a moment, 502 and 504 for what may have happened, 500 for a handler that panicked.
 //!
 //! gRPC is served on the same port (`leap/proto/leap.proto`).
 //!
@@ -29,6 +37,8 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! ```
+
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 mod api;
 

@@ -19,20 +19,27 @@ async fn node(data: &std::path::Path) -> Result<Node, NodeError> {
     Node::start(options).await
 }
 
-async fn request(method: &str, url: &str, body: impl Into<Bytes>) -> anyhow::Result<(u16, Bytes)> {
+fn request(node: &Node, method: &str, path: &str) -> http::request::Builder {
+    let url = format!("{}{path}", node.address());
+    http::Request::builder().method(method).uri(url)
+}
+
+/// The answer to a request; its body must be JSON, whatever it says.
+async fn send(
+    request: http::request::Builder,
+    body: impl Into<Bytes>,
+) -> anyhow::Result<(u16, Value)> {
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let request = http::Request::builder()
-        .method(method)
-        .uri(url)
-        .body(Full::new(body.into()))?;
-    let response = client.request(request).await?;
+    let response = client
+        .request(request.body(Full::new(body.into()))?)
+        .await?;
     let status = response.status().as_u16();
-    Ok((status, response.into_body().collect().await?.to_bytes()))
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok((status, serde_json::from_slice(&body)?))
 }
 
 async fn post(node: &Node, path: &str, body: impl Into<Bytes>) -> anyhow::Result<(u16, Value)> {
-    let (status, body) = request("POST", &format!("{}{path}", node.address()), body).await?;
-    Ok((status, serde_json::from_slice(&body)?))
+    send(request(node, "POST", path), body).await
 }
 
 #[tokio::test]
@@ -65,8 +72,7 @@ async fn status_names_objects_and_boundary() -> anyhow::Result<()> {
         json!({ "key": "a", "value": "1" }).to_string(),
     )
     .await?;
-    let (status, body) = request("GET", &format!("{}/status", node.address()), "").await?;
-    let report: Value = serde_json::from_slice(&body)?;
+    let (status, report) = send(request(&node, "GET", "/status"), "").await?;
     assert_eq!(status, 200);
     assert_eq!(report["world_line"], 0);
     assert_eq!(report["objects"][0]["name"], "kv");
@@ -80,33 +86,78 @@ async fn status_names_objects_and_boundary() -> anyhow::Result<()> {
 async fn bad_requests_are_told_what_is_wrong_and_change_nothing() -> anyhow::Result<()> {
     let data = tempfile::tempdir()?;
     let node = node(data.path()).await?;
-    for (path, body, status, error) in [
-        ("/call/nobody/get", r#""a""#, 404, "no_such_object"),
-        ("/call/kv/nothing", "null", 404, "no_such_method"),
-        ("/call/kv/put", "{\"key\": ", 400, "bad_request"),
-        ("/call/kv/put", r#"{"key": 7}"#, 400, "bad_request"),
+    let put = r#"{"key": "a", "value": "1"}"#;
+    let too_large = " ".repeat(5 << 20);
+    for (method, path, body, status, error) in [
+        ("POST", "/call/nobody/get", r#""a""#, 404, "no_such_object"),
+        ("POST", "/call/kv/nothing", "null", 404, "no_such_method"),
+        ("POST", "/call/kv/put", "{\"key\": ", 400, "bad_request"),
+        ("POST", "/call/kv/put", r#"{"key": 7}"#, 400, "bad_request"),
+        ("POST", "/call/%ff/put", put, 400, "bad_request"),
+        ("POST", "/call/kv/put", &too_large, 413, "too_large"),
+        ("POST", "/call/kv", put, 404, "no_such_route"),
+        ("GET", "/", "", 404, "no_such_route"),
+        ("GET", "/call/kv/put", "", 405, "method_not_allowed"),
+        ("DELETE", "/members/nobody", "", 404, "no_such_member"),
     ] {
-        let answer = post(&node, path, body).await?;
+        let answer = send(request(&node, method, path), body.to_owned()).await?;
         assert_eq!(
             (answer.0, &answer.1["error"]),
             (status, &json!(error)),
-            "{path} {body}"
+            "{method} {path} {answer:?}"
         );
-        assert!(answer.1["hint"].is_string(), "{path} {body}");
+        for told in ["message", "hint"] {
+            let told = answer.1[told].as_str();
+            assert!(
+                told.is_some_and(|told| !told.is_empty()),
+                "{method} {path} {answer:?}"
+            );
+        }
     }
-    let too_large = vec![b' '; 5 << 20];
-    let (status, _) = request(
-        "POST",
-        &format!("{}/call/kv/put", node.address()),
-        too_large,
-    )
-    .await?;
-    assert_eq!(status, 413);
+    for key in [&b""[..], b"\xff"] {
+        let keyed = request(&node, "POST", "/call/kv/put").header("idempotency-key", key);
+        let answer = send(keyed, put).await?;
+        assert_eq!((answer.0, &answer.1["error"]), (400, &json!("bad_request")));
+    }
     assert_eq!(
         post(&node, "/call/kv/scan", "{}").await?.1["entries"],
         json!([])
     );
     node.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_calls_with_one_idempotency_key_are_one() -> anyhow::Result<()> {
+    let data = tempfile::tempdir()?;
+    let first = node(data.path()).await?;
+    let append = |node: &Node, key: &str| {
+        let keyed = request(node, "POST", "/call/log/append").header("idempotency-key", key);
+        send(keyed, r#"["entry"]"#)
+    };
+    assert_eq!(append(&first, "one").await?, (200, json!({ "Ok": 0 })));
+    assert_eq!(append(&first, "one").await?, (200, json!({ "Ok": 0 })));
+    assert_eq!(append(&first, "two").await?, (200, json!({ "Ok": 1 })));
+    let keyless = post(&first, "/call/log/append", r#"["entry"]"#);
+    assert_eq!(keyless.await?, (200, json!({ "Ok": 2 })));
+    // What only looks tells what there is now, whatever it told before.
+    let tail = || {
+        let keyed = request(&first, "POST", "/call/log/tail").header("idempotency-key", "one");
+        send(keyed, "")
+    };
+    assert_eq!(tail().await?, (200, json!(3)));
+    assert_eq!(append(&first, "three").await?, (200, json!({ "Ok": 3 })));
+    assert_eq!(tail().await?, (200, json!(4)));
+    first.shutdown().await;
+
+    let second = node(data.path()).await?;
+    assert_eq!(append(&second, "one").await?, (200, json!({ "Ok": 0 })));
+    assert_eq!(
+        post(&second, "/call/log/tail", "").await?,
+        (200, json!(4)),
+        "each was appended once"
+    );
+    second.shutdown().await;
     Ok(())
 }
 

@@ -271,11 +271,7 @@ impl Service for KeyValueStore {
                 encode_value(&self.get(&key))
             }
             "scan" => encode_value(&self.scan(&decode_request(method, body)?)),
-            _ => {
-                return Err(CallError::NoSuchMethod {
-                    method: method.to_owned(),
-                });
-            }
+            _ => return Err(CallError::no_such_method(method)),
         })
     }
 }

@@ -10,6 +10,8 @@
 //! insides. All of them run with speculation or without ([`leap::Speculation`]): without, every step
 //! waits until what it follows from is durable.
 
+#![warn(missing_docs, clippy::missing_errors_doc)]
+
 pub mod kv;
 pub mod log;
 mod payload;

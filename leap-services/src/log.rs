@@ -101,6 +101,7 @@ impl Machine for Log {
         match change {
             Change::Appended(entries) => self.entries.extend(entries),
             Change::Trimmed(before) => {
+                let before = before.clamp(self.first, self.tail());
                 let trimmed = usize::try_from(before - self.first).expect("entries are in memory");
                 self.entries.drain(..trimmed);
                 self.first = before;
@@ -171,74 +172,47 @@ impl Log {
     }
 }
 
-/// A request that changes nothing.
-enum Query {
-    Read { from: u64, max: usize },
-    Tail,
-}
-
-impl Query {
-    fn decode(method: &str, body: &[u8]) -> Result<Option<Self>, CallError> {
-        Ok(match method {
-            "read" => {
-                let (from, max) = decode_request(method, body)?;
-                Some(Self::Read { from, max })
-            }
-            "tail" => {
-                let () = decode_request(method, body)?;
-                Some(Self::Tail)
-            }
-            _ => None,
-        })
-    }
-
-    fn run(&self, log: &Log) -> Bytes {
-        match *self {
-            Self::Read { from, max } => encode_value(&log.read(from, max)),
-            Self::Tail => encode_value(&log.tail()),
-        }
-    }
-}
-
 impl Service for Log {
     fn call(action: &mut Action<'_, Self>, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
-        if let Some(query) = Query::decode(method, body)? {
-            return Ok(query.run(action));
-        }
         Ok(match method {
             "append" => encode_value(&Self::append(action, decode_request(method, body)?)),
             "trim" => {
                 Self::trim(action, decode_request(method, body)?);
                 encode_value(&())
             }
-            _ => {
-                return Err(CallError::NoSuchMethod {
-                    method: method.to_owned(),
-                });
-            }
+            _ => return Self::query(action, method, body),
         })
     }
 
-    /// Queries only look; waiting looks until there is something to see.
+    fn is_query(method: &str) -> bool {
+        matches!(method, "read" | "tail")
+    }
+
+    fn query(&self, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
+        Ok(match method {
+            "read" => {
+                let (from, max) = decode_request(method, body)?;
+                encode_value(&self.read(from, max))
+            }
+            "tail" => {
+                let () = decode_request(method, body)?;
+                encode_value(&self.tail())
+            }
+            _ => return Err(CallError::no_such_method(method)),
+        })
+    }
+
     async fn answer(
         object: &Object<Journaled<Self>>,
         method: &str,
         body: Bytes,
     ) -> Result<Bytes, CallError> {
-        if method == "wait" {
-            let (from, max) = decode_request(method, &body)?;
-            return wait(object, from, max)
-                .await
-                .map(|entries| encode_value(&entries));
+        if method != "wait" {
+            return object.call_released(method, &body).await;
         }
-        match Query::decode(method, &body)? {
-            Some(query) => object.view_released(|log| query.run(log)).await,
-            None => {
-                object
-                    .change_released(|action| Self::call(action, method, &body))
-                    .await?
-            }
-        }
+        let (from, max) = decode_request(method, &body)?;
+        let entries = wait(object, from, max).await?;
+        Ok(encode_value(&entries))
     }
 }
 

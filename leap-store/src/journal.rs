@@ -246,6 +246,9 @@ impl Journal {
     }
 
     /// Refuses further appends, through other clones too, and waits until everything queued is durable.
+    ///
+    /// # Errors
+    /// [`JournalError`] when something queued will never be durable.
     pub async fn close(self) -> Result<(), JournalError> {
         self.0.medium.queue().close();
         self.flush().await

@@ -30,6 +30,8 @@
 //! # }
 //! ```
 
+#![warn(missing_docs, clippy::missing_errors_doc)]
+
 mod error;
 #[doc(hidden)]
 pub mod faults;

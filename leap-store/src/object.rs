@@ -112,10 +112,10 @@ fn segment_name(sequence: u64) -> String {
     format!("{sequence:016x}")
 }
 
+/// Nothing for what [`segment_name`] did not write.
 fn parse_segment_name(name: &str) -> Option<u64> {
-    (name.len() == 16)
-        .then(|| u64::from_str_radix(name, 16).ok())
-        .flatten()
+    let sequence = u64::from_str_radix(name, 16).ok()?;
+    (segment_name(sequence) == name).then_some(sequence)
 }
 
 fn image_name(incarnation: u64, number: u64) -> String {

@@ -25,6 +25,9 @@ pub enum Location {
     /// name is a new store every time.
     Memory(String),
     /// An object store's URL: `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
+    ///
+    /// Tests run against emulators: moto for S3, Azurite for Azure. For Google Cloud Storage there is no emulator with
+    /// conditional writes to be had, so there the conditions are imitated; nothing has been run against Google's servers.
     Object(String),
 }
 

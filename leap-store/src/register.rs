@@ -46,6 +46,9 @@ pub(crate) enum Write {
 
 impl Register {
     /// The current value, or `None` when it was never written.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the value is damaged, and whatever the medium refuses.
     pub async fn read(&self) -> Result<Option<(Bytes, Tag)>, StoreError> {
         match &self.0 {
             Kind::Local(register) => {

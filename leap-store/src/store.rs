@@ -42,11 +42,18 @@ pub struct Usage {
 
 impl Store {
     /// Opens a store, see [`Location`] for how a location is written.
+    ///
+    /// # Errors
+    /// [`StoreError::Location`] when it is written otherwise or lacks settings, and whatever the medium refuses. An
+    /// object store is asked nothing yet: that it cannot be reached or refuses us shows with the first claim.
     pub async fn open(location: &str, options: StoreOptions) -> Result<Self, StoreError> {
         Self::open_at(&location.parse()?, options).await
     }
 
     /// Opens a store. A directory that is missing is created; a bucket is not.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
     pub async fn open_at(location: &Location, options: StoreOptions) -> Result<Self, StoreError> {
         let place = match location {
             Location::Directory(path) => Place::Local(Local::open(path.clone(), &options).await?),
@@ -91,6 +98,9 @@ impl Store {
     }
 
     /// The names that were ever claimed, in order.
+    ///
+    /// # Errors
+    /// Whatever the medium refuses.
     pub async fn names(&self) -> Result<Vec<String>, StoreError> {
         match &self.place {
             Place::Local(local) => local.names().await,
@@ -99,6 +109,9 @@ impl Store {
     }
 
     /// What a claimed name takes in storage now.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTooLong`], and whatever the medium refuses.
     pub async fn usage(&self, name: &str) -> Result<Usage, StoreError> {
         let (files, bytes) = match &self.place {
             Place::Local(local) => local.usage(name).await?,

@@ -30,7 +30,39 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long [`Client::connect`] waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Something that carries calls to objects: a [`Host`](crate::Host), a [`Client`], a workflow.
+/// Something that carries calls to objects: a [`Host`](crate::Host), a [`Client`], a workflow. One of
+/// one's own can stand in the way, or in the place of a cluster:
+///
+/// ```
+/// use leap::{Bytes, Call, CallError, ObjectClient};
+///
+/// /// Notes which calls take long.
+/// struct Watched<C>(C);
+///
+/// impl<C: Call + Sync> Call for Watched<C> {
+///     async fn call(
+///         &self,
+///         object: &str,
+///         method: &str,
+///         body: Bytes,
+///         idempotency_key: Option<&str>,
+///     ) -> Result<Bytes, CallError> {
+///         let start = std::time::Instant::now();
+///         let reply = self.0.call(object, method, body, idempotency_key).await;
+///         println!("{object}.{method} took {} ms", start.elapsed().as_millis());
+///         reply
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # let host = leap::Host::builder().start().await?;
+/// # host.sthread().await;
+/// let nobody = ObjectClient::new(Watched(host), "nobody");
+/// let refused = nobody.call::<u32>("taken", &()).await;
+/// assert_eq!(refused, Err(CallError::NoSuchObject { object: "nobody".into() }));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub trait Call {
     /// Calls the handler `method` of the object called `object` and gives its encoded result. Two
     /// calls of one handler of one object with the same `idempotency_key` have the effect of one, and
@@ -80,7 +112,7 @@ impl<C: Call> Call for &C {
 /// let free: u32 = hotel.call("free_rooms", &()).await?;
 /// assert_eq!(free, 7);
 /// let refused = hotel.call::<u32>("fee_rooms", &()).await;
-/// assert_eq!(refused, Err(CallError::NoSuchMethod { method: "fee_rooms".into() }));
+/// assert_eq!(refused, Err(CallError::no_such_method("fee_rooms")));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```

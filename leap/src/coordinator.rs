@@ -13,6 +13,7 @@ use leap_core::{
 use leap_store::{Journal, Recovered, Store};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::shortening::Shortening;
 use crate::transport::{Connection, DirectoryEntry, Frame, FrameSender};
 use lag::Lag;
 use news::News;
@@ -80,6 +81,7 @@ enum Event {
     Logged(Result<(), leap_store::JournalError>),
     Status(oneshot::Sender<CoordinatorStatus>),
     Remove(ObjectId, oneshot::Sender<Removal>),
+    End(oneshot::Sender<()>),
 }
 
 /// What became of the wish to remove a member.
@@ -110,6 +112,7 @@ pub(crate) async fn start(
     let (inbox, events) = mpsc::unbounded_channel();
     let driver = Driver {
         core: Coordinator::recover(claim.incarnation, checkpoint, records),
+        shortening: Shortening::new(claim.journal.clone()),
         journal: claim.journal,
         next_number,
         inbox: inbox.clone(),
@@ -117,6 +120,7 @@ pub(crate) async fn start(
         homes: HashMap::new(),
         directory: BTreeMap::new(),
         removals: Vec::new(),
+        ending: None,
         news: News::default(),
         lag: Lag::default(),
         fragments: BTreeMap::new(),
@@ -195,6 +199,14 @@ impl CoordinatorHandle {
         removal.await.ok()
     }
 
+    /// Ends it; resolves when it writes nothing any more.
+    pub(crate) async fn end(&self) {
+        let (sender, ended) = oneshot::channel();
+        self.tell(Event::End(sender));
+        // An error means that it has ended before.
+        let _ = ended.await;
+    }
+
     fn tell(&self, event: Event) {
         // A coordinator that has ended has closed its links, and their ends will be noticed.
         let _ = self.inbox.send(event);
@@ -204,6 +216,7 @@ impl CoordinatorHandle {
 struct Driver {
     core: Coordinator,
     journal: Journal,
+    shortening: Shortening,
     next_number: u64,
     inbox: mpsc::UnboundedSender<Event>,
     links: HashMap<LinkId, FrameSender>,
@@ -212,6 +225,8 @@ struct Driver {
     directory: BTreeMap<ObjectId, DirectoryEntry>,
     /// Who waits for a removal.
     removals: Vec<(ObjectId, oneshot::Sender<Removal>)>,
+    /// Who has asked it to end.
+    ending: Option<oneshot::Sender<()>>,
     news: News,
     lag: Lag,
     /// What each object has last said of its versions. Only for people: the core has its own.
@@ -239,6 +254,12 @@ impl Driver {
             }
             self.drain();
             self.settle_removals();
+            if let Some(ending) = self.ending.take() {
+                self.shortening.done().await;
+                // Whoever asked may have lost patience.
+                let _ = ending.send(());
+                return;
+            }
             if self.core.is_superseded() {
                 tracing::warn!("another coordinator has taken over; this one stops");
                 return;
@@ -278,6 +299,7 @@ impl Driver {
                 let _ = reply.send(self.status());
             }
             Event::Remove(object, reply) => self.remove(object, reply),
+            Event::End(done) => self.ending = Some(done),
         }
         Ok(())
     }
@@ -415,19 +437,8 @@ impl Driver {
 
     /// Puts `ledger` in the place of all records so far (rule P13).
     fn shorten_log(&self, ledger: &Ledger) {
-        let journal = self.journal.clone();
-        let number = self.next_number - 1;
-        let written = journal.checkpoint(number, ledger.encode().into());
-        tokio::spawn(async move {
-            let pruned = match written.await {
-                Ok(()) => journal.prune(number).await,
-                failed => failed,
-            };
-            if let Err(error) = pruned {
-                // What cannot be written any more is noticed by the next record.
-                tracing::warn!(%error, "the coordinator's log was not shortened");
-            }
-        });
+        self.shortening
+            .start(self.next_number - 1, ledger.encode().into());
     }
 
     fn log(&mut self, record: &LogRecord) {

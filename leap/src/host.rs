@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use leap_core::ObjectId;
 use leap_store::Store;
 use parking_lot::{Mutex, RwLock};
@@ -49,6 +50,17 @@ pub struct Host {
 }
 
 /// A host that something knows without keeping it alive, such as the routes that it serves itself.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let host = leap::Host::builder().start().await?;
+/// let weak = host.downgrade();
+/// assert!(weak.upgrade().is_some());
+/// drop(host);
+/// assert!(weak.upgrade().is_none());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct WeakHost(std::sync::Weak<Alive>);
 
@@ -106,14 +118,25 @@ impl Host {
     }
 
     /// Lets all objects leave in order: persists everything, waits until it is inside the boundary,
-    /// and ends. Objects that cannot leave within `patience` are left as if the process had died.
+    /// and ends; nothing is written to the store any more when this returns. What cannot be done within
+    /// `patience` is left as if the process had died.
     pub async fn shutdown(self, patience: std::time::Duration) {
         let objects: Vec<_> = self.inner().objects.read().values().cloned().collect();
         for object in &objects {
             object.protocol().tell(Event::Leave);
         }
-        let left =
-            futures::future::join_all(objects.iter().map(|object| object.protocol().stopped()));
+        let left = async {
+            let leave = async |object: &Arc<dyn Hosted>| {
+                object.protocol().stopped().await;
+                object.shortened().await;
+            };
+            join_all(objects.iter().map(leave)).await;
+            // Only now: they leave with its help.
+            let coordinator = self.inner().coordinator.lock().clone();
+            if let Some(coordinator) = coordinator {
+                coordinator.end().await;
+            }
+        };
         if tokio::time::timeout(patience, left).await.is_err() {
             tracing::warn!(
                 "not everything could leave in time; it will be recovered at the next start"

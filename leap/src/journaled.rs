@@ -33,6 +33,7 @@ use parking_lot::Mutex;
 use crate::object::{ActionContext, Object, Output, OutputLost};
 use crate::observation::Stopped;
 use crate::service::{CallError, Envelope, Machine, Service};
+use crate::shortening::Shortening;
 use crate::state_object::{PersistDone, StateError, StateObject, StoredVersions};
 use crate::sthread::SThread;
 use replies::{RecordedReply, Replies};
@@ -54,9 +55,36 @@ const RELEASE_ATTEMPTS: usize = 16;
 
 /// A [`Machine`] that keeps its changes in a journal, and what was answered to calls with an
 /// idempotency key: the newest 65,536 replies of each object.
+///
+/// [`Host::add`](crate::Host::add) makes it the state of an object, whose
+/// [`change`](Object::change), [`view`](Object::view) and their like lead to the machine:
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # use leap::{Host, Journaled, Machine, Object, Service};
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Counter(u64);
+/// # impl Machine for Counter {
+/// #     type Change = u64;
+/// #     fn apply(&mut self, by: u64) {
+/// #         self.0 += by;
+/// #     }
+/// # }
+/// # impl Service for Counter {}
+/// let host = Host::builder().start().await?;
+/// let counter: Object<Journaled<Counter>> = host.add("counter").await?;
+/// counter.change(|action| action.record(2)).await?;
+/// // Inside the cluster the change is seen at once, with what it depends on …
+/// let (count, seen) = counter.view(|counter| counter.0).await?;
+/// assert_eq!((count, seen.world_line().0), (2, 0));
+/// // … and outside when it can never be lost any more.
+/// assert_eq!(counter.view_released(|counter| counter.0).await?, 2);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct Journaled<M: Machine> {
     journal: Journal,
-    runtime: tokio::runtime::Handle,
+    shortening: Shortening,
     stored: Mutex<StoredVersions>,
     log: Mutex<Log<M>>,
 }
@@ -88,8 +116,8 @@ impl<M: Machine> Journaled<M> {
         let claim = store.claim(name).await.map_err(StateError::new)?;
         let (log, stored) = Log::replay(claim.recovered)?;
         Ok(Self {
+            shortening: Shortening::new(claim.journal.clone()),
             journal: claim.journal,
-            runtime: tokio::runtime::Handle::current(),
             stored: Mutex::new(stored),
             log: Mutex::new(log),
         })
@@ -126,6 +154,11 @@ impl<M: Machine> Journaled<M> {
         matches!(self.journal.state(), JournalState::Fenced { .. })
     }
 
+    /// Waits until nothing is written but what is asked for from now on.
+    pub(crate) async fn shortened(&self) {
+        self.shortening.done().await;
+    }
+
     /// Counters of the journal: records, bytes, syncs.
     pub fn statistics(&self) -> leap_store::Statistics {
         self.journal.statistics()
@@ -133,6 +166,39 @@ impl<M: Machine> Journaled<M> {
 }
 
 /// The running action on a machine. Dereferences to the machine for reading.
+///
+/// ```
+/// use leap::{Action, Host, Machine, ObjectId, encode_value};
+///
+/// #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// struct Orders(u64);
+///
+/// impl Machine for Orders {
+///     type Change = ();
+///     fn apply(&mut self, (): ()) {
+///         self.0 += 1;
+///     }
+/// }
+///
+/// #[leap::service]
+/// impl Orders {
+///     /// Takes an order, and makes the kitchen hear of it exactly once.
+///     fn order(action: &mut Action<'_, Self>, dish: String) -> u64 {
+///         action.record(());
+///         action.tell(ObjectId::from_name("kitchen"), "cook", encode_value(&dish));
+///         action.0
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let host = Host::builder().start().await?;
+/// let orders = host.add::<Orders>("orders").await?;
+/// // An action of one's own, without a handler.
+/// let number = orders.change(|action| Orders::order(action, "soup".into())).await?;
+/// assert_eq!(number, 1);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct Action<'a, M: Machine> {
     machine: &'a mut M,
     replies: &'a mut Replies,
@@ -270,18 +336,7 @@ impl<S: Service> StateObject for Journaled<S> {
     fn prune(&self, version: Version) {
         let image = self.log.lock().take_image(version);
         if let Some((version, image)) = image {
-            let journal = self.journal.clone();
-            let checkpoint = journal.checkpoint(version.0, image);
-            // Not always called from a thread of the runtime.
-            self.runtime.spawn(async move {
-                let pruned = match checkpoint.await {
-                    Ok(()) => journal.prune(version.0).await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = pruned {
-                    tracing::warn!(%error, %version, "a checkpoint failed; the journal grows until the next one");
-                }
-            });
+            self.shortening.start(version.0, image);
         }
     }
 
@@ -388,6 +443,22 @@ impl<S: Service> Object<Journaled<S>> {
             }
         }
         Err(self.unavailable(&"it was rolled back again and again"))
+    }
+
+    /// Runs the handler called `method` for the outside world: [`Service::query`] if it only looks, or,
+    /// as an action, [`Service::call`]. Its result comes when it may be known (rule P8).
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::call`] and [`change_released`](Self::change_released).
+    pub async fn call_released(&self, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
+        if S::is_query(method) {
+            self.view_released(|service| service.query(method, body))
+                .await?
+        } else {
+            self.change_released(|action| S::call(action, method, body))
+                .await?
+        }
     }
 }
 

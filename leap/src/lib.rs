@@ -17,6 +17,8 @@
 //!
 //! This crate knows nothing of WebAssembly; processes are in another.
 
+#![warn(missing_docs, clippy::missing_errors_doc)]
+
 mod client;
 mod coordinator;
 mod host;
@@ -25,6 +27,7 @@ mod links;
 mod object;
 mod observation;
 mod service;
+mod shortening;
 mod state_object;
 mod status;
 mod sthread;
@@ -122,6 +125,11 @@ pub use status::{
     ReportedVersion,
 };
 pub use sthread::SThread;
+
+/// The service that the README shows is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
 
 /// An error with all its causes, on one line.
 pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {

@@ -94,10 +94,7 @@ impl<S: StateObject> Object<S> {
     }
 
     pub(crate) fn unavailable(&self, reason: &dyn std::fmt::Display) -> CallError {
-        CallError::Unavailable {
-            object: self.name().to_owned(),
-            reason: reason.to_string(),
-        }
+        CallError::unavailable(self.name(), reason)
     }
 
     /// The object's id.

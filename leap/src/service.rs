@@ -12,6 +12,33 @@ use crate::object::Object;
 /// Handlers look at the state and record changes ([`Action::record`]); the journal holds the changes,
 /// and recovery applies them again to the last checkpoint. So `apply` must do the same every time:
 /// no clock, no randomness, no I/O. The state is serialised whole for a checkpoint.
+///
+/// ```
+/// use leap::Machine;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Default, Serialize, Deserialize)]
+/// struct Account {
+///     cents: i64,
+/// }
+///
+/// #[derive(Serialize, Deserialize)]
+/// enum Change {
+///     Deposited(i64),
+///     Emptied,
+/// }
+///
+/// impl Machine for Account {
+///     type Change = Change;
+///
+///     fn apply(&mut self, change: Change) {
+///         match change {
+///             Change::Deposited(cents) => self.cents += cents,
+///             Change::Emptied => self.cents = 0,
+///         }
+///     }
+/// }
+/// ```
 pub trait Machine: Serialize + DeserializeOwned + Default + Send + 'static {
     /// What is recorded.
     type Change: Serialize + DeserializeOwned;
@@ -20,7 +47,43 @@ pub trait Machine: Serialize + DeserializeOwned + Default + Send + 'static {
     fn apply(&mut self, change: Self::Change);
 }
 
-/// A machine with handlers. The attribute [`macro@crate::service`] writes this from an `impl` block.
+/// A machine with handlers. The attribute [`macro@crate::service`] writes this from an `impl` block; by
+/// hand it looks like this:
+///
+/// ```
+/// # use bytes::Bytes;
+/// use leap::{Action, CallError, Host, Machine, Service, decode_reply, decode_request, encode_value};
+///
+/// #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// struct Counter(u64);
+///
+/// impl Machine for Counter {
+///     type Change = u64;
+///     fn apply(&mut self, by: u64) {
+///         self.0 += by;
+///     }
+/// }
+///
+/// impl Service for Counter {
+///     fn call(action: &mut Action<'_, Self>, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
+///         match method {
+///             "add" => {
+///                 action.record(decode_request(method, body)?);
+///                 Ok(encode_value(&action.0))
+///             }
+///             _ => Err(CallError::no_such_method(method)),
+///         }
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let host = Host::builder().start().await?;
+/// host.add::<Counter>("counter").await?;
+/// let reply = host.call("counter", "add", encode_value(&7)).await?;
+/// assert_eq!(decode_reply("add", &reply), Ok(7));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub trait Service: Machine {
     /// Runs the handler called `method` as part of `action` and gives its encoded result.
     ///
@@ -30,9 +93,7 @@ pub trait Service: Machine {
     /// then.
     fn call(action: &mut Action<'_, Self>, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
         let _ = (action, body);
-        Err(CallError::NoSuchMethod {
-            method: method.to_owned(),
-        })
+        Err(CallError::no_such_method(method))
     }
 
     /// Whether the handler called `method` only looks at the state. Such a handler is answered by
@@ -49,9 +110,7 @@ pub trait Service: Machine {
     /// As [`Service::call`].
     fn query(&self, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
         let _ = body;
-        Err(CallError::NoSuchMethod {
-            method: method.to_owned(),
-        })
+        Err(CallError::no_such_method(method))
     }
 
     /// Takes in the answer to a call that an earlier action made ([`Action::call`]).
@@ -65,10 +124,9 @@ pub trait Service: Machine {
         tracing::warn!(%from, call, ?reply, "nobody waits for this reply");
     }
 
-    /// Answers a call from outside. By default runs [`Service::query`] or, as an action,
-    /// [`Service::call`], and waits until the result may be known (rule P8). A service that answers
-    /// later than its action ends says so here; whatever it gives must be released
-    /// ([`Object::view_released`], [`Action::output`]).
+    /// Answers a call from outside, by default with [`Object::call_released`]. A service that answers
+    /// later than its action ends says so here; whatever it gives must be released (rule P8;
+    /// [`Object::view_released`], [`Action::output`]).
     ///
     /// # Errors
     ///
@@ -78,15 +136,7 @@ pub trait Service: Machine {
         method: &str,
         body: Bytes,
     ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
-        async move {
-            if Self::is_query(method) {
-                let query = |service: &Self| service.query(method, &body);
-                return object.view_released(query).await?;
-            }
-            object
-                .change_released(|action| Self::call(action, method, &body))
-                .await?
-        }
+        async move { object.call_released(method, &body).await }
     }
 
     /// Answers a call from outside that carries an idempotency key. By default runs [`Service::call`]
@@ -194,6 +244,21 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// The object has no handler called `method`.
+    pub fn no_such_method(method: impl Into<String>) -> Self {
+        Self::NoSuchMethod {
+            method: method.into(),
+        }
+    }
+
+    /// The object called `object` cannot answer now, and nothing has happened.
+    pub fn unavailable(object: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Unavailable {
+            object: object.into(),
+            reason: reason.to_string(),
+        }
+    }
+
     /// Whether the call may have been executed all the same. If not, calling again is safe; if so, only
     /// with the idempotency key that the call had.
     ///
@@ -201,7 +266,7 @@ impl CallError {
     /// use leap::CallError;
     /// let lost = CallError::InDoubt { object: "hotel".into(), reason: "connection lost".into() };
     /// assert!(lost.may_have_happened());
-    /// let early = CallError::Unavailable { object: "hotel".into(), reason: "it is restored".into() };
+    /// let early = CallError::unavailable("hotel", "it is restored");
     /// assert!(!early.may_have_happened());
     /// ```
     pub fn may_have_happened(&self) -> bool {
@@ -247,7 +312,16 @@ impl Envelope {
     }
 }
 
-/// A request's arguments, decoded (JSON).
+/// A request's arguments, decoded (JSON). No bytes at all are the unit value.
+///
+/// ```
+/// use leap::{CallError, decode_request};
+///
+/// assert_eq!(decode_request("reserve", br#"["room 7", 2]"#), Ok(("room 7".to_owned(), 2)));
+/// assert_eq!(decode_request("taken", b""), Ok(()));
+/// let refused = decode_request::<u32>("reserve", b"many");
+/// assert!(matches!(refused, Err(CallError::BadRequest { .. })));
+/// ```
 ///
 /// # Errors
 ///
@@ -263,6 +337,10 @@ pub fn decode_request<T: DeserializeOwned>(method: &str, body: &[u8]) -> Result<
 
 /// A result or request, encoded (JSON).
 ///
+/// ```
+/// assert_eq!(leap::encode_value(&("room 7", 2)), r#"["room 7",2]"#);
+/// ```
+///
 /// # Panics
 ///
 /// If the type cannot be written as JSON, such as a map whose keys are not strings: a mistake in the
@@ -275,6 +353,14 @@ pub fn encode_value<T: Serialize + ?Sized>(value: &T) -> Bytes {
 
 /// A reply, decoded (JSON).
 ///
+/// ```
+/// use leap::{CallError, decode_reply};
+///
+/// assert_eq!(decode_reply("taken", b"7"), Ok(7));
+/// let other = decode_reply::<u32>("taken", b"null");
+/// assert!(matches!(other, Err(CallError::BadReply { .. })));
+/// ```
+///
 /// # Errors
 ///
 /// [`CallError::BadReply`].
@@ -283,4 +369,24 @@ pub fn decode_reply<T: DeserializeOwned>(method: &str, reply: &[u8]) -> Result<T
         method: method.to_owned(),
         reason: error.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_of_anything_is_one_or_none() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            // As they are, most fail at the first byte, which is the kind.
+            for kind in 0..3 {
+                let bytes = [&[kind], bytes].concat();
+                if let Ok(envelope) = postcard::from_bytes::<Envelope>(&bytes) {
+                    let encoded = envelope.encode();
+                    let again: Envelope = postcard::from_bytes(&encoded).expect("it was written");
+                    assert_eq!(again.encode(), encoded);
+                }
+            }
+        });
+    }
 }

@@ -49,6 +49,73 @@ pub struct StoredVersions {
 /// of the object runs (rule P1), and in an order that makes sense; the object keeps the versions that
 /// it is given. Most services want [`Journaled`](crate::Journaled), which implements all of this over
 /// a journal, and write a [`Service`](crate::Service) instead.
+///
+/// A number whose "storage" is the memory of this process:
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use std::sync::{Arc, Mutex};
+///
+/// use leap::{
+///     ActionContext, Bytes, Host, Incarnation, ObjectId, ObjectOptions, PersistDone, StateError,
+///     StateObject, StoredVersions, Version, VersionMetadata,
+/// };
+///
+/// #[derive(Default)]
+/// struct Number {
+///     now: Mutex<u64>,
+///     /// What stands for storage: metadata and content by version. It outlives the object.
+///     kept: Arc<Mutex<BTreeMap<Version, (VersionMetadata, u64)>>>,
+/// }
+///
+/// impl StateObject for Number {
+///     fn incarnation(&self) -> Incarnation {
+///         Incarnation(1) // to be claimed from storage, one higher each time
+///     }
+///
+///     fn versions(&self) -> StoredVersions {
+///         let kept = self.kept.lock().unwrap();
+///         let later = kept.values().map(|(metadata, _)| metadata.clone()).collect();
+///         StoredVersions { checkpoint: None, later }
+///     }
+///
+///     fn persist(&self, metadata: VersionMetadata, done: PersistDone) {
+///         let content = *self.now.lock().unwrap();
+///         let mut kept = self.kept.lock().unwrap();
+///         kept.insert(metadata.version, (metadata, content));
+///         drop(kept);
+///         done.done(Ok(())); // it may come later, from any thread
+///     }
+///
+///     async fn restore(&self, version: Version) -> Result<(), StateError> {
+///         let mut kept = self.kept.lock().unwrap();
+///         kept.retain(|&kept, _| kept <= version);
+///         let content = kept.last_key_value().map_or(0, |(_, (_, content))| *content);
+///         *self.now.lock().unwrap() = content;
+///         Ok(())
+///     }
+///
+///     fn prune(&self, _version: Version) {
+///         // Versions before this one may go once a checkpoint with complete metadata stands for them.
+///     }
+///
+///     fn receive(&self, _action: &ActionContext<'_>, _from: ObjectId, payload: Bytes) {
+///         *self.now.lock().unwrap() += payload.len() as u64;
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let host = Host::builder().start().await?;
+/// let number = host.add_object("number", Number::default(), ObjectOptions::default())?;
+/// let output = number.action(|number, context| {
+///     *number.now.lock().unwrap() += 7;
+///     context.output()
+/// });
+/// output.await?.await?;
+/// assert_eq!(number.state().kept.lock().unwrap().len(), 1);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub trait StateObject: Send + Sync + 'static {
     /// This life's fencing token, as claimed from storage (rule P12).
     fn incarnation(&self) -> Incarnation;

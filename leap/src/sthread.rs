@@ -15,10 +15,27 @@ use crate::observation::{BarrierError, Observation, ReceiveError};
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// # let host = leap::Host::builder().start().await?;
+/// # use leap::{Host, Machine, Service};
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Counter(u64);
+/// # impl Machine for Counter { type Change = u64; fn apply(&mut self, by: u64) { self.0 += by; } }
+/// # impl Service for Counter {}
+/// # let host = Host::builder().start().await?;
+/// # let counter = host.add::<Counter>("counter").await?;
 /// let mut sthread = host.sthread().await;
 /// // It has seen nothing, so nothing has to become durable.
 /// sthread.barrier().await?;
+///
+/// // A message from an action, by whatever way it comes.
+/// let message = counter.change(|counter| {
+///     counter.record(1);
+///     (counter.0, counter.context().header())
+/// });
+/// let (count, header) = message.await?;
+/// sthread.receive(&header).await?;
+/// // The outside world may know what the message says once the action can never be lost.
+/// sthread.barrier().await?;
+/// println!("the counter is {count}");
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```

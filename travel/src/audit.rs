@@ -13,7 +13,8 @@ use crate::trip::Booking;
 pub struct Audit {
     /// Trips that the client knows to be booked.
     pub acknowledged: u64,
-    /// Confirmations of them that a service does not hold as confirmed.
+    /// How often a service does not hold one of them, or not as it was confirmed: once for each such trip
+    /// and service.
     pub lost: u64,
     /// What was done more than once: units held by two trips, confirmations given twice, reservations
     /// asked for twice.
@@ -122,20 +123,20 @@ impl Holdings {
     }
 }
 
+/// Counts by trip and service, so that a trip without confirmations is as lost as one with wrong ones.
 fn count_lost(holdings: &BTreeMap<String, Holdings>, acknowledged: &[Booking]) -> u64 {
-    let confirmed = acknowledged.iter().flat_map(|booking| {
-        booking
-            .confirmations
-            .iter()
-            .map(move |confirmation| (&booking.trip, confirmation))
-    });
-    let lost = confirmed.filter(|(trip, confirmation)| {
-        let held = holdings
-            .get(&confirmation.service)
-            .and_then(|service| service.units.get(*trip));
-        held != Some(&confirmation.unit)
-    });
-    lost.count() as u64
+    let mut lost = BTreeSet::new();
+    for booking in acknowledged {
+        let trip = booking.trip.as_str();
+        let without = holdings.iter().filter(|(_, service)| !service.holds(trip));
+        lost.extend(without.map(|(service, _)| (trip, service.as_str())));
+        let wrong = booking.confirmations.iter().filter(|confirmation| {
+            let service = holdings.get(&confirmation.service);
+            service.and_then(|service| service.units.get(trip)) != Some(&confirmation.unit)
+        });
+        lost.extend(wrong.map(|confirmation| (trip, confirmation.service.as_str())));
+    }
+    lost.len() as u64
 }
 
 /// Units that were confirmed to two different trips.

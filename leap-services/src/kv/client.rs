@@ -1,6 +1,7 @@
 //! A store from anywhere.
 
 use leap::{Call, CallError, ObjectClient};
+use serde::Serialize;
 
 use super::{CompareAndSwap, KeyValueError, Page, Put, Scan};
 use crate::Payload;
@@ -53,10 +54,7 @@ impl<C: Call> KeyValueClient<C> {
             key: key.into(),
             value: value.into(),
         };
-        Ok(self
-            .store
-            .call::<Result<(), KeyValueError>>("put", &put)
-            .await??)
+        self.write("put", &put).await
     }
 
     /// Takes the value of `key` away; tells whether it had one.
@@ -84,10 +82,7 @@ impl<C: Call> KeyValueClient<C> {
             expected,
             new,
         };
-        Ok(self
-            .store
-            .call::<Result<(), KeyValueError>>("compare_and_swap", &swap)
-            .await??)
+        self.write("compare_and_swap", &swap).await
     }
 
     /// A page of a range of keys.
@@ -97,5 +92,11 @@ impl<C: Call> KeyValueClient<C> {
     /// [`CallError`].
     pub async fn scan(&self, scan: &Scan) -> Result<Page, CallError> {
         self.store.call("scan", scan).await
+    }
+
+    /// Calls a handler that may refuse.
+    async fn write(&self, method: &str, change: &impl Serialize) -> Result<(), KeyValueCallError> {
+        let reply: Result<(), KeyValueError> = self.store.call(method, change).await?;
+        Ok(reply?)
     }
 }

@@ -1,6 +1,8 @@
 //! A log from anywhere.
 
 use leap::{Call, CallError, ObjectClient};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::LogError;
 use crate::Payload;
@@ -36,10 +38,7 @@ impl<C: Call> LogClient<C> {
     ///
     /// [`LogError::TooLarge`], [`CallError`].
     pub async fn append(&self, entries: Vec<Payload>) -> Result<u64, LogCallError> {
-        Ok(self
-            .log
-            .call::<Result<_, LogError>>("append", &entries)
-            .await??)
+        self.ask("append", &entries).await
     }
 
     /// Up to `max` entries from the offset `from` on, possibly fewer; none at the tail.
@@ -48,10 +47,7 @@ impl<C: Call> LogClient<C> {
     ///
     /// [`LogError::Trimmed`], [`CallError`].
     pub async fn read(&self, from: u64, max: usize) -> Result<Vec<Payload>, LogCallError> {
-        Ok(self
-            .log
-            .call::<Result<_, LogError>>("read", &(from, max))
-            .await??)
+        self.ask("read", &(from, max)).await
     }
 
     /// As [`read`](Self::read), but waits until there is at least one entry. Not from inside a workflow or
@@ -61,10 +57,7 @@ impl<C: Call> LogClient<C> {
     ///
     /// As [`read`](Self::read); [`CallError::Timeout`] if nothing comes in time.
     pub async fn wait(&self, from: u64, max: usize) -> Result<Vec<Payload>, LogCallError> {
-        Ok(self
-            .log
-            .call::<Result<_, LogError>>("wait", &(from, max))
-            .await??)
+        self.ask("wait", &(from, max)).await
     }
 
     /// The offset that the next entry gets.
@@ -83,5 +76,15 @@ impl<C: Call> LogClient<C> {
     /// [`CallError`].
     pub async fn trim(&self, before: u64) -> Result<(), CallError> {
         self.log.call("trim", &before).await
+    }
+
+    /// Calls a handler that may refuse.
+    async fn ask<R: DeserializeOwned>(
+        &self,
+        method: &str,
+        request: &impl Serialize,
+    ) -> Result<R, LogCallError> {
+        let reply: Result<R, LogError> = self.log.call(method, request).await?;
+        Ok(reply?)
     }
 }

@@ -231,6 +231,7 @@ impl Machine for Instances {
                 }
             }
             Change::Forgotten { count } => {
+                let count = count.min(self.finished.len());
                 for number in self.finished.drain(..count) {
                     if let Some(forgotten) = self.by_number.remove(&number) {
                         self.numbers.remove(&forgotten.id);

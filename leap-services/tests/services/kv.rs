@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use leap::{Call, CallError};
+use leap::{Call, CallError, ObjectOptions};
 use leap_services::Payload;
 use leap_services::kv::{
     KeyValueCallError, KeyValueClient, KeyValueError, KeyValueStore, MAX_KEY_BYTES,
@@ -11,7 +11,7 @@ use leap_services::kv::{
 };
 use proptest::prelude::*;
 
-use crate::world::World;
+use crate::world::{World, without_speculation};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -70,10 +70,11 @@ fn set(model: &mut BTreeMap<String, Payload>, key: String, value: Option<Payload
     };
 }
 
-async fn behaves_like_a_map(steps: Vec<Step>) -> Result<()> {
+async fn behaves_like_a_map(steps: Vec<Step>, options: ObjectOptions) -> Result<()> {
     let mut world = World::new().await?;
     let mut model: BTreeMap<String, Payload> = BTreeMap::new();
-    world.host.add::<KeyValueStore>("kv").await?;
+    let add = async |world: &World| world.host.add_with::<KeyValueStore>("kv", options).await;
+    add(&world).await?;
     for step in steps {
         let store = KeyValueClient::new(world.host.clone(), "kv");
         match step {
@@ -118,7 +119,7 @@ async fn behaves_like_a_map(steps: Vec<Step>) -> Result<()> {
                 let mut put = Box::pin(store.put(key.clone(), payload(value)));
                 let answered = futures::poll!(&mut put).is_ready();
                 world.crash().await?;
-                world.host.add::<KeyValueStore>("kv").await?;
+                add(&world).await?;
                 // Unanswered: it may have happened or not, and either is final.
                 let found = KeyValueClient::new(&world.host, "kv").get(&key).await?;
                 let before = model.get(&key).cloned();
@@ -130,7 +131,7 @@ async fn behaves_like_a_map(steps: Vec<Step>) -> Result<()> {
             }
             Step::Crash => {
                 world.crash().await?;
-                world.host.add::<KeyValueStore>("kv").await?;
+                add(&world).await?;
             }
         }
     }
@@ -147,9 +148,20 @@ proptest! {
 
     #[test]
     fn a_store_behaves_like_a_map_over_crashes(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
-        runtime.block_on(behaves_like_a_map(steps)).map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
+        check(steps, ObjectOptions::default())?;
     }
+
+    #[test]
+    fn without_speculation_it_does_so_too(steps in steps()) {
+        check(steps, without_speculation())?;
+    }
+}
+
+fn check(steps: Vec<Step>, options: ObjectOptions) -> Result<(), TestCaseError> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build()?;
+    let outcome = runtime.block_on(behaves_like_a_map(steps, options));
+    outcome.map_err(|error| TestCaseError::fail(format!("{error:#}")))
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,11 @@
 //! The log: dense offsets over crashes, bounded storage, waiting.
 
 use anyhow::Result;
+use leap::ObjectOptions;
 use leap_services::Payload;
 use leap_services::log::{Log, LogCallError, LogClient, LogError, MAX_APPEND_BYTES};
 
-use crate::world::World;
+use crate::world::{World, without_speculation};
 
 fn entries(range: std::ops::Range<u64>) -> Vec<Payload> {
     range.map(|number| number.to_string().into()).collect()
@@ -12,9 +13,18 @@ fn entries(range: std::ops::Range<u64>) -> Vec<Payload> {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_acknowledged_keeps_its_offset_over_crashes() -> Result<()> {
+    offsets_stay_over_crashes(ObjectOptions::default()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_speculation_it_does_so_too() -> Result<()> {
+    offsets_stay_over_crashes(without_speculation()).await
+}
+
+async fn offsets_stay_over_crashes(options: ObjectOptions) -> Result<()> {
     let mut world = World::new().await?;
     for round in 0..5 {
-        world.host.add::<Log>("log").await?;
+        world.host.add_with::<Log>("log", options).await?;
         let log = LogClient::new(world.host.clone(), "log");
         assert_eq!(log.tail().await?, round * 10);
         assert_eq!(
@@ -27,7 +37,7 @@ async fn what_was_acknowledged_keeps_its_offset_over_crashes() -> Result<()> {
         );
         world.crash().await?;
     }
-    world.host.add::<Log>("log").await?;
+    world.host.add_with::<Log>("log", options).await?;
     let log = LogClient::new(&world.host, "log");
     assert_eq!(log.read(0, 1000).await?, entries(0..50));
     assert_eq!(log.read(48, 1).await?, entries(48..49));

@@ -83,3 +83,56 @@ fn google(url: &str, options: &StoreOptions) -> object_store::Result<Arc<dyn Obj
     }
     Ok(Arc::new(builder.build()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(url: &str, settings: &[(&str, &str)]) -> Result<(String, Path), StoreError> {
+        let settings = settings
+            .iter()
+            .map(|&(key, value)| (key.to_owned(), value.to_owned()));
+        let options = StoreOptions {
+            object_settings: settings.collect(),
+            ..StoreOptions::default()
+        };
+        client(url, &options).map(|(store, prefix)| (store.to_string(), prefix))
+    }
+
+    #[test]
+    fn a_url_names_service_bucket_and_prefix() {
+        let account = r#"{"private_key": "", "private_key_id": "", "client_email": "", "disable_oauth": true}"#;
+        for (url, settings, service) in [
+            ("s3://hotel/a/b", ("region", "us-east-1"), "AmazonS3"),
+            ("az://hotel/a/b", ("account_name", "x"), "MicrosoftAzure"),
+            (
+                "gs://hotel/a/b",
+                ("service_account_key", account),
+                "GoogleCloudStorage",
+            ),
+        ] {
+            let (store, prefix) = opened(url, &[settings]).expect("it is a good URL");
+            assert!(
+                store.starts_with(service) && store.contains("hotel"),
+                "{store}"
+            );
+            assert_eq!(prefix.as_ref(), "a/b");
+        }
+    }
+
+    #[test]
+    fn a_setting_of_another_service_is_refused_with_the_url() {
+        for url in ["s3://hotel/", "az://hotel/", "gs://hotel/"] {
+            let refused = opened(url, &[("colour", "blue")]).expect_err("there is no such setting");
+            let StoreError::Location { location, reason } = refused else {
+                panic!("{refused}")
+            };
+            assert!(location == url && reason.contains("colour"), "{reason}");
+        }
+        let refused = opened("gs://hotel/", &[("service_account_key", "no key")]);
+        assert!(
+            matches!(refused, Err(StoreError::Location { .. })),
+            "{refused:?}"
+        );
+    }
+}

@@ -1,17 +1,22 @@
 //! What only an object store can suffer: objects that vanish, and puts that take effect late.
 
 use std::io::ErrorKind;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bolero::check;
+use bytes::Bytes;
 use futures::StreamExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use tokio::runtime::Handle;
 
-use super::{Objects, segment_name};
+use super::claim::Owner;
+use super::{Objects, image_name, parse_image_name, parse_segment_name, segment_name};
 use crate::faults::{Faults, Operation};
+use crate::format::register;
 use crate::format::segment::ObjectHeader;
 use crate::journal::Medium;
 use crate::{Journal, JournalError, Recovered, StoreError, StoreOptions};
@@ -301,4 +306,40 @@ async fn injected_latency_is_pipelined() {
         21,
         "ten alone, then twenty together"
     );
+}
+
+#[test]
+fn fuzz_claims() {
+    let store = Arc::new(InMemory::new());
+    let objects = Objects::new(store, Path::default(), &StoreOptions::default());
+    // Only names what is malformed.
+    let bucket = AssertUnwindSafe(&objects.journals);
+    check!().for_each(|bytes: &[u8]| {
+        // As they are, almost all fail at the checksum.
+        for bytes in [bytes.to_vec(), register::encode(7, bytes)].map(Bytes::from) {
+            if let Ok(owner) = Owner::decode(*bucket, &bytes) {
+                let again = Owner::decode(*bucket, &owner.encode()).expect("it was written");
+                assert_eq!(again, owner);
+            }
+        }
+    });
+}
+
+#[test]
+fn fuzz_names_of_objects() {
+    check!()
+        .with_type::<(u64, u64, u8, char)>()
+        .for_each(|(incarnation, number, at, other)| {
+            // Almost right: one digit is something else.
+            let mut name = image_name(*incarnation, *number);
+            assert_eq!(parse_image_name(&name), Some((*incarnation, *number)));
+            let at = usize::from(*at) % name.len();
+            name.replace_range(at..=at, &other.to_string());
+            if let Some((incarnation, number)) = parse_image_name(&name) {
+                assert_eq!(image_name(incarnation, number), name);
+            }
+            if let Some(sequence) = parse_segment_name(&name[..at]) {
+                assert_eq!(segment_name(sequence), name[..at]);
+            }
+        });
 }

@@ -11,6 +11,7 @@ use leap_store::{
 };
 
 use crate::places::Place;
+use crate::servers::Server;
 
 /// Each behaviour is a test of its own on the local directory and in memory. A server takes seconds to start, so all
 /// behaviours share one there.
@@ -38,12 +39,17 @@ macro_rules! behaviours {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s3() -> Result<()> {
-    all(&Place::s3()?).await
+    all(&Place::remote(Server::s3()?)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn azure() -> Result<()> {
-    all(&Place::azure()?).await
+    all(&Place::remote(Server::azure()?)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn google() -> Result<()> {
+    all(&Place::remote(Server::google()?)).await
 }
 
 behaviours! {

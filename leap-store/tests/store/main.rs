@@ -7,3 +7,4 @@ mod failure;
 mod locking;
 mod model;
 mod places;
+mod servers;

@@ -182,3 +182,90 @@ fn was_never_sent(status: &tonic::Status) -> bool {
     let source = source.and_then(|source| source.downcast_ref::<legacy::Error>());
     source.is_some_and(legacy::Error::is_connect)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+    use tonic::metadata::MetadataMap;
+
+    use super::*;
+
+    fn told(encoded: &[u8]) -> tonic::Status {
+        let mut status = tonic::Status::unknown("told by a node");
+        let value = MetadataValue::from_bytes(encoded);
+        status.metadata_mut().insert_bin(ERROR, value);
+        status
+    }
+
+    fn errors() -> [CallError; 9] {
+        let text = String::new;
+        [
+            CallError::NoSuchMethod { method: text() },
+            CallError::BadRequest {
+                method: text(),
+                reason: text(),
+            },
+            CallError::NoSuchObject { object: text() },
+            CallError::Unavailable {
+                object: text(),
+                reason: text(),
+            },
+            CallError::BadReply {
+                method: text(),
+                reason: text(),
+            },
+            CallError::Unreachable {
+                address: "address".to_owned(),
+                reason: text(),
+            },
+            CallError::InDoubt {
+                object: text(),
+                reason: text(),
+            },
+            CallError::Timeout {
+                object: text(),
+                waited_ms: 7,
+            },
+            CallError::Failed {
+                method: text(),
+                reason: text(),
+            },
+        ]
+    }
+
+    #[test]
+    fn an_error_comes_back_as_it_was() {
+        for error in errors() {
+            assert_eq!(error_of(&status_of(&error), "address", "object"), error);
+        }
+    }
+
+    #[test]
+    fn a_status_that_says_anything_is_an_error_like_any_other() {
+        bolero::check!()
+            .with_type::<(u8, u8, u8, Vec<u8>)>()
+            .for_each(|(error, at, byte, any)| {
+                // What cannot be read tells nothing, and then the call may have happened.
+                let doubtful = |status: &tonic::Status| {
+                    let error = error_of(status, "address", "object");
+                    matches!(error, CallError::InDoubt { .. })
+                };
+                assert!(doubtful(&told(any)) || serde_json::from_slice::<CallError>(any).is_ok());
+                // Almost right: one byte is another.
+                let errors = errors();
+                let error = &errors[usize::from(*error) % errors.len()];
+                let mut encoded = serde_json::to_vec(error).unwrap();
+                let at = usize::from(*at) % encoded.len();
+                encoded[at] = *byte;
+                error_of(&told(&encoded), "address", "object");
+                assert!(doubtful(&told(&encoded[..at])));
+                // Not even what binary metadata is written in.
+                if let Ok(value) = HeaderValue::from_bytes(any) {
+                    let headers = HeaderMap::from_iter([(ERROR.parse().unwrap(), value)]);
+                    let mut status = tonic::Status::unknown("told by a node");
+                    *status.metadata_mut() = MetadataMap::from_headers(headers);
+                    error_of(&status, "address", "object");
+                }
+            });
+    }
+}

@@ -15,6 +15,19 @@ use crate::observation::Observation;
 use crate::transport::{HostId, Network, TransportError};
 
 /// How the objects of a host run unless they are given something else.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use leap::{GroupCommit, ObjectOptions, Speculation};
+///
+/// // As most systems do: every message waits for storage, and storage for 10 ms of company.
+/// let cautious = ObjectOptions {
+///     speculation: Speculation::Off,
+///     group_commit: GroupCommit::Fixed(Duration::from_millis(10)),
+/// };
+/// assert_ne!(cautious, ObjectOptions::default());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ObjectOptions {
     /// Whether objects run ahead of their own persistence.
@@ -49,6 +62,22 @@ impl From<TransportError> for HostError {
 }
 
 /// Settings of a host that is about to start; see [`Host::builder`].
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use leap::{Host, Store, StoreOptions};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path().to_str().unwrap();
+/// // The first process of a cluster embeds the coordinator …
+/// let store = Store::open(directory, StoreOptions::default()).await?;
+/// let first = Host::builder().store(store).listen("127.0.0.1:0").start().await?;
+/// // … and all others join it, each with a store of its own or one that all share.
+/// let other = Host::builder().join(first.address().unwrap()).listen("127.0.0.1:0").start().await?;
+/// # drop(other);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Default)]
 #[must_use = "a builder does nothing until it is started"]
 pub struct HostBuilder {

@@ -90,13 +90,13 @@ impl Inner {
             (_, Some(address)) if forward == Forward::Allowed => {
                 self.forward(&address, request).await
             }
-            (_, Some(address)) => Err(unavailable(
+            (_, Some(address)) => Err(CallError::unavailable(
                 request.object,
-                format!("it has moved, perhaps to {address}"),
+                format_args!("it has moved, perhaps to {address}"),
             )),
-            (_, None) if self.observation.known().is_none() => Err(unavailable(
+            (_, None) if self.observation.known().is_none() => Err(CallError::unavailable(
                 request.object,
-                "this node has not met the coordinator yet".to_owned(),
+                "this node has not met the coordinator yet",
             )),
             (_, None) => Err(self.missing(request.object).await),
         }
@@ -105,7 +105,7 @@ impl Inner {
     /// Why nobody is known to host the object: it does not exist, or is just not up.
     async fn missing(&self, object: String) -> CallError {
         match self.store.usage(&object).await {
-            Ok(usage) if usage.files > 0 => unavailable(object, "nobody hosts it now".to_owned()),
+            Ok(usage) if usage.files > 0 => CallError::unavailable(object, "nobody hosts it now"),
             Ok(_) | Err(_) => CallError::NoSuchObject { object },
         }
     }
@@ -115,7 +115,7 @@ impl Inner {
         match self.remote.call(address, request, true).await {
             // The caller has reached a node: ours.
             Err(error @ CallError::Unreachable { .. }) => {
-                Err(unavailable(object, error.to_string()))
+                Err(CallError::unavailable(object, error))
             }
             answer => answer,
         }
@@ -124,10 +124,6 @@ impl Inner {
 
 fn has_stopped(object: &dyn Hosted) -> bool {
     matches!(object.protocol().phase(), LifePhase::Stopped(_))
-}
-
-fn unavailable(object: String, reason: String) -> CallError {
-    CallError::Unavailable { object, reason }
 }
 
 /// Calls a hosted service. A panic in a handler stops the object and nothing else.

@@ -28,6 +28,15 @@ impl Host {
     /// An object that lives is ended by it; when it is hosted again, it joins anew with what was inside the
     /// boundary.
     ///
+    /// # What was released may be taken back
+    ///
+    /// Only in one case, and by nothing else: when the boundary is not known
+    /// ([`ClusterStatus::boundary_is_known`](crate::ClusterStatus)), because the coordinator has just begun and
+    /// this very member has not reported. The removal decides blindly then, from what those who are connected
+    /// know. It may roll back what the removed object alone knew to be inside the boundary, even if the outside
+    /// world was told of it; such an object is refused for good if it comes back. So when the boundary is not
+    /// known, bring the object back if there is any way to.
+    ///
     /// # Errors
     ///
     /// [`RemoveError`]; nothing has changed then.

@@ -66,6 +66,8 @@ impl Host {
 /// An object of this host, whatever its state.
 pub(super) trait Hosted: Send + Sync {
     fn protocol(&self) -> &Protocol;
+    /// Waits until nothing of it is written in the background.
+    fn shortened(&self) -> BoxFuture<'_, ()>;
     fn call<'a>(
         &'a self,
         method: &'a str,
@@ -77,6 +79,10 @@ pub(super) trait Hosted: Send + Sync {
 impl<S: Service> Hosted for Object<Journaled<S>> {
     fn protocol(&self) -> &Protocol {
         self.protocol()
+    }
+
+    fn shortened(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.state().shortened())
     }
 
     fn call<'a>(
@@ -97,16 +103,17 @@ impl<S: StateObject> Hosted for Quiet<S> {
         self.0.protocol()
     }
 
+    fn shortened(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     fn call<'a>(
         &'a self,
         method: &'a str,
         _body: Bytes,
         _idempotency_key: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Bytes, CallError>> {
-        let error = CallError::NoSuchMethod {
-            method: method.to_owned(),
-        };
-        Box::pin(std::future::ready(Err(error)))
+        Box::pin(std::future::ready(Err(CallError::no_such_method(method))))
     }
 }
 

@@ -12,6 +12,23 @@ use super::Protocol;
 use crate::sthread::SThread;
 
 /// The running action, as the state sees it.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # use leap::{Host, Machine, Service};
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Counter;
+/// # impl Machine for Counter { type Change = (); fn apply(&mut self, (): ()) {} }
+/// # impl Service for Counter {}
+/// # let host = Host::builder().start().await?;
+/// # let object = host.add::<Counter>("counter").await?;
+/// let (header, mut sthread) = object.action(|_state, context| (context.header(), context.detach())).await?;
+/// // A message with this header, and whatever the sthread does, depend on the version of the action.
+/// assert_eq!(sthread.header()?, header);
+/// sthread.barrier().await?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct ActionContext<'a> {
     protocol: &'a Protocol,
 }
@@ -78,6 +95,29 @@ pub enum OutputLost {
 }
 
 /// Resolves when an action's result may be given to the outside world.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # use leap::{Host, Machine, OutputLost, Service};
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Tickets(u64);
+/// # impl Machine for Tickets { type Change = u64; fn apply(&mut self, by: u64) { self.0 += by; } }
+/// # impl Service for Tickets {}
+/// # let host = Host::builder().start().await?;
+/// # let tickets = host.add::<Tickets>("tickets").await?;
+/// let sell = tickets.change(|tickets| {
+///     tickets.record(1);
+///     (tickets.0, tickets.output())
+/// });
+/// let (number, output) = sell.await?;
+/// match output.await {
+///     Ok(()) => println!("ticket {number} is yours"),
+///     Err(OutputLost::RolledBack(_)) => println!("nothing was sold; try again"),
+///     Err(OutputLost::Stopped) => println!("the next life of the object may know"),
+/// }
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[must_use = "the outside world may know only when this has resolved"]
 pub struct Output {

@@ -33,6 +33,22 @@ const HOST_GONE: SpeculationError = SpeculationError::Stopped(Stopped::HostGone)
 /// world, and what is said to it is released when it is inside the boundary (rule P8).
 ///
 /// It does not keep the host alive; without the host, requests are refused with `UNAVAILABLE` or 503.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use axum::{Router, routing};
+/// use leap::Host;
+/// use leap::tower::ServerLayer;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let host = Host::builder().start().await?;
+/// let layer = ServerLayer::new(&host).patience(Duration::from_secs(2));
+/// let routes: Router = Router::new().route("/", routing::get(async || "well")).layer(layer);
+/// # let _ = routes;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct ServerLayer {
     host: WeakHost,

@@ -25,6 +25,26 @@ tokio::task_local! {
 /// [`Speculative::current`]. Whatever a response tells must have been learned through it: from actions by
 /// [`Speculative::act`] and [`Speculative::read`], from other services through a
 /// [`ClientLayer`](super::ClientLayer).
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # use leap::{Host, Machine, Service};
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Counter(u64);
+/// # impl Machine for Counter { type Change = u64; fn apply(&mut self, by: u64) { self.0 += by; } }
+/// # impl Service for Counter {}
+/// # let host = Host::builder().start().await?;
+/// # let counter = host.add::<Counter>("counter").await?;
+/// use leap::tower::Speculative;
+///
+/// let speculative = Speculative::new(host.sthread().await);
+/// speculative.change(&counter, |counter| counter.record(1)).await?;
+/// // Whoever has a clone depends on the action too, and so does code that runs in its scope.
+/// let current = speculative.scope(async { Speculative::current() }).await;
+/// current.expect("it runs in the scope").barrier().await?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct Speculative {
     sthread: Arc<Mutex<SThread>>,

@@ -1,7 +1,7 @@
 //! Storage that fails, actions that panic, journals that stay short.
 
 use leap::testing::Cluster;
-use leap::{CallError, ObjectOptions, Stopped};
+use leap::{CallError, Host, ObjectOptions, Stopped, Store, StoreOptions};
 use tokio::sync::mpsc;
 
 use crate::services::{SLOW_TO_SEAL, Taker, TakerClient, insist, take, taken, taker_on};
@@ -137,6 +137,30 @@ async fn storage_does_not_grow_with_the_number_of_crashes() {
             "{kept} bytes are kept after {round} crashes"
         );
         host = cluster.restart("a").await;
+    }
+}
+
+/// Whoever waited for the end may remove the directory.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_after_a_shutdown() {
+    const LATENCY: std::time::Duration = std::time::Duration::from_millis(20);
+    let options = StoreOptions {
+        latency: LATENCY,
+        ..StoreOptions::default()
+    };
+    let store = Store::open("memory:", options).await.unwrap();
+    let usage = async || {
+        let journals = ["taker", "leap.coordinator"].map(|journal| store.usage(journal));
+        futures::future::try_join_all(journals).await.unwrap()
+    };
+    // Each life but the first begins with a checkpoint, and the coordinator's log is shortened as members leave.
+    for life in 0..5 {
+        let host = Host::builder().store(store.clone()).start().await.unwrap();
+        take(&taker_on(&host).await, life).await;
+        host.shutdown(100 * LATENCY).await;
+        let at_the_end = usage().await;
+        tokio::time::sleep(100 * LATENCY).await;
+        assert_eq!(usage().await, at_the_end, "life {life}");
     }
 }
 

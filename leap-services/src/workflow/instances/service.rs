@@ -58,11 +58,7 @@ fn unavailable(
     object: &Object<Journaled<Instances>>,
     reason: &dyn std::fmt::Display,
 ) -> EngineError {
-    let error = CallError::Unavailable {
-        object: object.name().to_owned(),
-        reason: reason.to_string(),
-    };
-    EngineError::Call(error)
+    EngineError::Call(CallError::unavailable(object.name(), reason))
 }
 
 impl Service for Instances {
@@ -70,16 +66,22 @@ impl Service for Instances {
         Ok(match method {
             "start" => encode_value(&action.start(&decode_request(method, body)?).map(|_| ())),
             "cancel" => encode_value(&action.cancel(&decode_request::<String>(method, body)?)),
-            "status" => encode_value(&action.status(&decode_request::<String>(method, body)?)),
+            _ => return Self::query(action, method, body),
+        })
+    }
+
+    fn is_query(method: &str) -> bool {
+        matches!(method, "status" | "list")
+    }
+
+    fn query(&self, method: &str, body: &[u8]) -> Result<Bytes, CallError> {
+        Ok(match method {
+            "status" => encode_value(&self.status(&decode_request::<String>(method, body)?)),
             "list" => {
                 let (after, limit): (Option<String>, usize) = decode_request(method, body)?;
-                encode_value(&action.list(after.as_deref(), limit))
+                encode_value(&self.list(after.as_deref(), limit))
             }
-            _ => {
-                return Err(CallError::NoSuchMethod {
-                    method: method.to_owned(),
-                });
-            }
+            _ => return Err(CallError::no_such_method(method)),
         })
     }
 
@@ -115,25 +117,7 @@ impl Service for Instances {
                 let id: String = decode_request(method, &body)?;
                 result(object, |action| action.number_of(&id)).await
             }
-            "status" => {
-                let id: String = decode_request(method, &body)?;
-                return object
-                    .view_released(|instances| encode_value(&instances.status(&id)))
-                    .await;
-            }
-            "list" => {
-                let (after, limit): (Option<String>, usize) = decode_request(method, &body)?;
-                return object
-                    .view_released(|instances| {
-                        encode_value(&instances.list(after.as_deref(), limit))
-                    })
-                    .await;
-            }
-            _ => {
-                return object
-                    .change_released(|action| Self::call(action, method, &body))
-                    .await?;
-            }
+            _ => return object.call_released(method, &body).await,
         };
         match outcome {
             // The result is JSON already.

@@ -30,8 +30,12 @@ def make_bucket(url):
     print(url, flush=True)
 
 
-app = DomainDispatcherApplication(create_backend_app)
-server = make_server("127.0.0.1", 0, app, threaded=False, request_handler=Quiet)
-threading.Thread(target=end_with_parent, daemon=True).start()
-threading.Thread(target=make_bucket, args=[f"http://127.0.0.1:{server.port}"], daemon=True).start()
-server.serve_forever()
+def serve(app):
+    server = make_server("127.0.0.1", 0, app, threaded=False, request_handler=Quiet)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=make_bucket, args=[f"http://127.0.0.1:{server.port}"], daemon=True).start()
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    serve(DomainDispatcherApplication(create_backend_app))
