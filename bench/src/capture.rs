@@ -3,6 +3,7 @@
 mod frames;
 mod latency;
 mod thread_clock;
+mod turns;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -10,7 +11,7 @@ use guests::{SUITE, Size};
 
 use crate::report::Report;
 
-/// From the request of a capture to the last frame saved; capture and rebuild of 100 frames
+/// From the request of a capture to the last frame saved; capture and rebuild of 100 frames; turns
 #[derive(Args)]
 pub(crate) struct CaptureBench {
     /// Only these guests; all of the suite when none is named
@@ -31,6 +32,7 @@ impl CaptureBench {
     pub(crate) fn run(self) -> anyhow::Result<Report> {
         let mut report = Report::new("capture");
         frames::measure(&mut report)?;
+        turns::measure(&mut report)?;
         let (mut slowest, mut busiest) = (0.0_f64, 0.0_f64);
         for program in SUITE {
             if !self.only.is_empty() && !self.only.iter().any(|only| only == program.name) {

@@ -4,7 +4,7 @@
 //! The files are `000001.leap` and so on. The newest stands for the program; the whole one before
 //! the newest whole one is kept with what follows it, in case the newest is damaged.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
@@ -12,12 +12,16 @@ use anyhow::{Context as _, Result, bail};
 use leap_vm::image::{Base, Chain, Compression, write_file};
 use leap_vm::{Capture, Pages};
 
+use crate::restore::open_file;
+
 /// Checkpoints that are relative to each other, at most.
 const DELTAS_AT_MOST: u32 = 31;
 
 /// Where the periodic checkpoints of a program go.
 pub(crate) struct Album {
     directory: PathBuf,
+    /// Held while it is used: no two programs write to one directory.
+    _lock: File,
     module: Vec<u8>,
     next: u64,
     /// What the next one can be relative to; none: it must be whole.
@@ -33,9 +37,11 @@ impl Album {
     pub(crate) fn open(directory: &Path, module: Vec<u8>) -> Result<Self> {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
+        let lock = lock(directory)?;
         let newest = numbers(directory)?.last().copied().unwrap_or(0);
         Ok(Self {
             directory: directory.to_owned(),
+            _lock: lock,
             module,
             next: newest + 1,
             base: None,
@@ -117,12 +123,13 @@ impl Album {
     }
 }
 
-/// The newest checkpoint in `directory` that can be used.
-pub(crate) fn newest(directory: &Path) -> Result<(PathBuf, Chain)> {
+/// The newest checkpoint in `directory` that can be used; all of it is read first to see that, if
+/// `verify` says so.
+pub(crate) fn newest(directory: &Path, verify: bool) -> Result<(PathBuf, Chain)> {
     let mut refused = None;
     for number in numbers(directory)?.into_iter().rev() {
         let path = directory.join(file_name(number));
-        match Chain::open(&path) {
+        match open_file(&path, verify) {
             Ok(chain) => return Ok((path, chain)),
             Err(error) => {
                 eprintln!("warning: {} cannot be used: {error}", path.display());
@@ -136,6 +143,26 @@ pub(crate) fn newest(directory: &Path) -> Result<(PathBuf, Chain)> {
             directory.display()
         ))),
         None => bail!("there is no checkpoint in {}", directory.display()),
+    }
+}
+
+fn lock(directory: &Path) -> Result<File> {
+    let path = directory.join(".lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another program keeps its checkpoints in {}: give each a directory of its own",
+            directory.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
     }
 }
 

@@ -15,6 +15,9 @@ pub(crate) struct Call {
     /// The handler's argument as JSON
     #[arg(default_value = "null")]
     body: String,
+    /// Have it done once, however often it is called with this key: for trying again after an error
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// The node
     #[arg(long, default_value = "http://127.0.0.1:7400", env = "LEAP_URL")]
     url: String,
@@ -31,7 +34,11 @@ impl Call {
             self.object,
             self.method
         );
-        let reply = crate::http::request(http::Method::POST, &url, Bytes::from(self.body)).await?;
+        let mut request = http::Request::builder().method(http::Method::POST).uri(url);
+        if let Some(key) = &self.idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        let reply = crate::http::send(request, Bytes::from(self.body)).await?;
         crate::say(format_args!("{}", String::from_utf8_lossy(&reply)));
         Ok(())
     }

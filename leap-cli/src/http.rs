@@ -8,11 +8,15 @@ use hyper_util::rt::TokioExecutor;
 
 /// Sends a request to a node and gives the body of its answer.
 pub(crate) async fn request(method: http::Method, url: &str, body: Bytes) -> anyhow::Result<Bytes> {
+    let request = http::Request::builder().method(method).uri(url);
+    send(request, body).await
+}
+
+/// The same with headers.
+pub(crate) async fn send(request: http::request::Builder, body: Bytes) -> anyhow::Result<Bytes> {
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let request = http::Request::builder()
-        .method(method)
-        .uri(url)
-        .body(Full::new(body))?;
+    let request = request.body(Full::new(body))?;
+    let url = request.uri().clone();
     let hint =
         || format!("no node answers at {url}; start one with `leap serve`, or name it with --url");
     let response = client.request(request).await.with_context(hint)?;

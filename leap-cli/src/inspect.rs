@@ -36,14 +36,8 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let (path, chain) = open(&self.checkpoint)?;
+        let (path, chain) = open(&self.checkpoint, self.verify)?;
         let cannot = || format!("cannot read {}", path.display());
-        if self.verify {
-            let mut images = chain.images().iter();
-            images
-                .try_for_each(leap_vm::image::Image::verify)
-                .with_context(cannot)?;
-        }
         let module = module_of(&chain, self.module.as_deref()).with_context(cannot)?;
         let inspection = inspect(&chain, &module).with_context(cannot)?;
         match self.json {

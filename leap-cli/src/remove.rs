@@ -8,6 +8,10 @@ use clap::Args;
 /// While an object is away, failures cannot be repaired: it might know more than anybody else. Removing it
 /// counts as a failure in which it loses everything that is not inside the boundary; whoever depends on
 /// that rolls back. An object that lives is ended by it. `leap status` shows who is waited for.
+///
+/// If the coordinator does not know the boundary at that time (it has restarted, and not everybody has
+/// reported), what others have stored of the removed object counts as inside. An object removed so that
+/// comes back without all of that, or with something that nobody can tell any more, is refused for good.
 #[derive(Args)]
 pub(crate) struct Remove {
     /// The object's name

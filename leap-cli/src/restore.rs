@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use leap_vm::image::Chain;
+use leap_vm::image::{Chain, ImageError};
 use leap_vm::wasi::{HostWrites, Outside};
 use leap_vm::{Directories, Program, ProgramError, Surroundings};
 
@@ -53,7 +53,10 @@ pub(crate) struct Restore {
 
 impl Restore {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let (path, chain) = open(&self.checkpoint)?;
+        // Of a single checkpoint, what is read is checked as it is read; of a directory's, another can
+        // be taken.
+        let verify = !self.no_verify && self.checkpoint.is_dir();
+        let (path, chain) = open(&self.checkpoint, verify)?;
         let cannot = || format!("cannot go on from {}", path.display());
         let module = module_of(&chain, self.module.as_deref()).with_context(cannot)?;
         let engine = self.execution.engine()?;
@@ -63,9 +66,10 @@ impl Restore {
             directories: self.directories()?,
             verify: !self.no_verify,
         };
-        let program = Program::restore(&engine, &compiled, &chain, surroundings)
-            .map_err(hinted)
-            .with_context(cannot)?;
+        let progress = process::spinner(format!("restoring {}", path.display()));
+        let program = Program::restore(&engine, &compiled, &chain, surroundings);
+        progress.finish_and_clear();
+        let program = program.map_err(hinted).with_context(cannot)?;
         Runner::new(
             engine,
             program,
@@ -102,13 +106,26 @@ fn hinted(error: ProgramError) -> anyhow::Error {
     anyhow::anyhow!("{error}; {hint}")
 }
 
-/// Opens a checkpoint, or the newest of a directory; with its own path.
-pub(crate) fn open(path: &Path) -> Result<(PathBuf, Chain)> {
+/// Opens a checkpoint, or the newest of a directory that can be used; with its own path. All of it
+/// is read first to look for damage if `verify` says so.
+pub(crate) fn open(path: &Path, verify: bool) -> Result<(PathBuf, Chain)> {
     if path.is_dir() {
-        return album::newest(path);
+        return album::newest(path, verify);
     }
-    let chain = Chain::open(path).with_context(|| format!("cannot use {}", path.display()))?;
+    let chain = open_file(path, verify);
+    let chain = chain.with_context(|| format!("cannot use {}", path.display()))?;
     Ok((path.to_owned(), chain))
+}
+
+pub(crate) fn open_file(path: &Path, verify: bool) -> Result<Chain, ImageError> {
+    let chain = Chain::open(path)?;
+    if verify {
+        let progress = process::spinner(format!("reading {}", path.display()));
+        let verified = chain.verify();
+        progress.finish_and_clear();
+        verified?;
+    }
+    Ok(chain)
 }
 
 /// The program of a checkpoint, or the one that was given for it.

@@ -108,3 +108,98 @@ fn boundary(cluster: &leap::ClusterStatus) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use leap::{ClusterStatus, HolderStatus, MemberStatus, ObjectStatus};
+
+    use super::*;
+
+    fn cluster() -> ClusterStatus {
+        let member = MemberStatus {
+            incarnation: 3,
+            committed: 8,
+            address: "http://a:1".to_owned(),
+        };
+        ClusterStatus {
+            world_line: 2,
+            boundary_is_known: true,
+            uncommitted: 0,
+            lag_ms: 0,
+            held_back_by: Vec::new(),
+            members: BTreeMap::from([("hotel".to_owned(), member)]),
+            waiting_for: Vec::new(),
+            last_repair: None,
+        }
+    }
+
+    fn status(coordinator: Option<ClusterStatus>) -> HostStatus {
+        let object = ObjectStatus {
+            name: "hotel".to_owned(),
+            incarnation: 3,
+            phase: "active".to_owned(),
+            world_line: 2,
+            open: 12,
+            durable: 10,
+            committed: 8,
+            lag_ms: 40,
+            in_flight: 1,
+            waits_for: BTreeMap::from([("flight".to_owned(), 7)]),
+            versions_undone: 0,
+            messages_undone: 0,
+        };
+        HostStatus {
+            world_line: Some(2),
+            objects: vec![object],
+            coordinator,
+        }
+    }
+
+    #[test]
+    fn objects_have_a_line_with_versions_and_lag_and_what_they_wait_for() {
+        let text = render(&status(None));
+        let line = text.lines().find(|line| line.starts_with("hotel"));
+        let words: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
+        assert_eq!(words, ["hotel", "3", "active", "12", "10", "8", "40", "1"]);
+        assert!(text.contains("waits for flight at version 7"), "{text}");
+        assert!(text.contains("world-line 2"), "{text}");
+        assert!(!text.contains("CLUSTER"), "{text}");
+    }
+
+    #[test]
+    fn the_boundary_is_told_with_who_holds_it_back() {
+        let mut lagging = cluster();
+        lagging.uncommitted = 5;
+        lagging.lag_ms = 120;
+        lagging.held_back_by = vec![HolderStatus {
+            name: "flight".to_owned(),
+            version: 7,
+            waiting: 4,
+        }];
+        let text = render(&status(Some(lagging)));
+        let told =
+            "lags by 5 durable versions and 120 ms, held back by flight (version 7, awaited by 4)";
+        assert!(text.contains(told), "{text}");
+
+        let mut repairing = cluster();
+        repairing.waiting_for = vec!["car".to_owned(), "hotel".to_owned()];
+        let text = render(&status(Some(repairing)));
+        assert!(text.contains("waiting for car, hotel"), "{text}");
+
+        let mut restarted = cluster();
+        restarted.boundary_is_known = false;
+        assert!(render(&status(Some(restarted))).contains("not known yet"));
+        let text = render(&status(Some(cluster())));
+        assert!(text.contains("has caught up"), "{text}");
+        assert!(text.contains("http://a:1"), "{text}");
+    }
+
+    #[test]
+    fn before_the_coordinator_was_met_there_is_no_world_line() {
+        let mut status = status(None);
+        status.world_line = None;
+        assert!(render(&status).starts_with("the coordinator has not been met yet"));
+    }
+}

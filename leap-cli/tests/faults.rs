@@ -111,6 +111,27 @@ fn a_node_that_is_told_to_end_persists_and_ends() {
 }
 
 #[test]
+fn a_call_with_a_key_is_done_once() {
+    let data = tempfile::tempdir().expect("a directory");
+    let node = Node::start(data.path());
+    let append = |key: &str| {
+        let output = node.leap(&[
+            "call",
+            "log",
+            "append",
+            r#"["entry"]"#,
+            "--idempotency-key",
+            key,
+        ]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let first = append("once");
+    assert_eq!(append("once"), first);
+    assert_ne!(append("again"), first);
+}
+
+#[test]
 fn logs_are_structured_and_chosen_by_variables() {
     let data = tempfile::tempdir().expect("a directory");
     let variables = [("LEAP_LOG", "info"), ("LEAP_LOG_FORMAT", "json")];

@@ -449,11 +449,67 @@ fn a_damaged_newest_checkpoint_is_passed_over() -> Result<()> {
         place.printed(&["checkpoint", &talk.pid(), "-o", name])?;
     }
     talk.kill()?;
-    let mut bytes = fs::read(place.path("album/000002.leap"))?;
-    bytes[100] ^= 1;
-    fs::write(place.path("album/000002.leap"), bytes)?;
-    let mut talk = place.talk(&["restore", "album"])?;
-    assert_eq!(talk.ask("+ 5")?, "2 numbers, sum 5");
+    let sound = fs::read(place.path("album/000002.leap"))?;
+    // Wherever the damage is: in the header, in what opening it reads, in pages.
+    let places = [100, sound.len() / 4, sound.len() / 2, sound.len() - 2];
+    for at in places {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1;
+        fs::write(place.path("album/000002.leap"), bytes)?;
+        let mut talk = place.talk(&["restore", "album"])?;
+        assert_eq!(
+            talk.ask("+ 5")?,
+            "2 numbers, sum 5",
+            "{at} of {}",
+            sound.len()
+        );
+        assert_eq!(talk.end()?, Some(0));
+    }
+    Ok(())
+}
+
+#[test]
+fn two_programs_do_not_share_a_directory_for_checkpoints() -> Result<()> {
+    let place = Place::new()?;
+    let run = [
+        "run",
+        "--checkpoint-every",
+        "10m",
+        "--checkpoint-dir",
+        "album",
+        "talk.wasm",
+    ];
+    let mut first = place.talk(&run)?;
+    assert_eq!(first.ask("+ 1")?, "1 numbers, sum 1");
+    let complaint = place.complaint(&run)?;
+    assert!(complaint.contains("directory of its own"), "{complaint}");
+    first.kill()?;
+    // Whoever was killed holds nothing.
+    let second = place.talk(&run)?;
+    assert_eq!(second.end()?, Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_program_starts_before_its_pages_are_read() -> Result<()> {
+    let place = Place::new()?;
+    let mut talk = place.talk(&["run", "talk.wasm"])?;
+    assert_eq!(talk.ask("+ 2")?, "1 numbers, sum 2");
+    let pid = talk.pid();
+    place.printed(&[
+        "checkpoint",
+        "--stop",
+        "--uncompressed",
+        "-o",
+        "talk.leap",
+        &pid,
+    ])?;
+    assert_eq!(talk.end()?, Some(75));
+    let mut talk = place.talk(&["restore", "--no-verify", "talk.leap"])?;
+    assert_eq!(talk.ask("+ 3")?, "2 numbers, sum 5");
+    // The image is mapped, not copied.
+    let maps = fs::read_to_string(format!("/proc/{}/maps", talk.pid()))?;
+    assert!(maps.contains("talk.leap"), "{maps}");
     assert_eq!(talk.end()?, Some(0));
     Ok(())
 }

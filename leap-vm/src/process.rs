@@ -14,7 +14,7 @@
 //! - Nor does going on, under any back end, whatever its frames take: the innermost frames are
 //!   rebuilt, a few at once (`resume`), and the others wait as records until those have returned.
 
-#![allow(unsafe_code, reason = "hands the address of the capture flag out")]
+#![allow(unsafe_code, reason = "the capture flag lies in the control memory")]
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
@@ -163,7 +163,7 @@ impl<S: System> Process<S> {
             callees: BTreeMap::new(),
             frames_at_most: module.frames_at_most(),
         };
-        records::ready(process.control.data_mut(&mut process.store), 0);
+        records::ready(process.control_mut(), 0);
         process.attach_flag();
         Ok(process)
     }
@@ -182,6 +182,28 @@ impl<S: System> Process<S> {
         }
     }
 
+    /// The control memory but for the flag: see [`records`].
+    #[must_use]
+    pub fn control(&self) -> &[u8] {
+        let (start, len) = self.behind_the_flag();
+        // SAFETY: the control memory is of fixed size and lives as long as the store, which is
+        // borrowed. Other threads access nothing of it but the flag, which lies before. (The test
+        // `a_process_that_spins_stops_when_asked_and_goes_on` asks from one.)
+        unsafe { std::slice::from_raw_parts(start, len) }
+    }
+
+    pub(crate) fn control_mut(&mut self) -> &mut [u8] {
+        let (start, len) = self.behind_the_flag();
+        // SAFETY: as in `control`; the store is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(start, len) }
+    }
+
+    fn behind_the_flag(&self) -> (*mut u8, usize) {
+        let first = records::FIRST as usize;
+        let start = self.control.data_ptr(&self.store).wrapping_add(first);
+        (start, self.control.data_size(&self.store) - first)
+    }
+
     /// Requests captures of this process, from any thread.
     #[must_use]
     pub fn capture_handle(&self) -> CaptureHandle {
@@ -191,14 +213,13 @@ impl<S: System> Process<S> {
     /// Lets the process stop itself at the `polls`-th check from here. Only for modules that
     /// were instrumented with [`countdown`](leap_instrument::Options::countdown).
     pub fn stop_after(&mut self, polls: u32) {
-        let control = self.control.data_mut(&mut self.store);
-        records::set_word(control, control::COUNTDOWN, polls);
+        records::set_word(self.control_mut(), control::COUNTDOWN, polls);
     }
 
     /// What is left of a countdown.
     #[must_use]
     pub fn countdown(&self) -> u32 {
-        records::word(self.control.data(&self.store), control::COUNTDOWN)
+        records::word(self.control(), control::COUNTDOWN)
     }
 
     /// Whether the guest has stopped the process itself, for a checkpoint that is to be taken now.
@@ -260,9 +281,12 @@ impl<S: System> Process<S> {
         exports.map(|export| export.name().to_owned()).collect()
     }
 
-    /// The bytes of an exported memory.
+    /// The bytes of an exported memory; for the control memory, see [`control`](Self::control).
     #[must_use]
     pub fn exported_memory(&mut self, name: &str) -> Option<&[u8]> {
+        if name == CONTROL_MEMORY {
+            return None;
+        }
         let memory = self.instance.get_memory(&mut self.store, name)?;
         Some(memory.data(&self.store))
     }
@@ -413,7 +437,7 @@ impl<S: System> Process<S> {
 
     /// A deep stack leaves much behind in the control memory.
     fn give_records_back(&mut self) {
-        let control = self.control.data_mut(&mut self.store);
+        let control = self.control_mut();
         let end = records::word(control, control::SAVE) as usize;
         if let Some(read) = control.get_mut(RECORD_BYTES_KEPT..end) {
             give_back(read);
@@ -426,8 +450,7 @@ impl<S: System> Process<S> {
         host: Option<HostFrame>,
     ) -> Result<Outcome, VmError> {
         let stops = self.module.stop_map();
-        let control = self.control.data(&self.store);
-        let mut unwound = records::read(control, stops, host.is_some())?;
+        let mut unwound = records::read(self.control(), stops, host.is_some())?;
         self.give_records_back();
         waiting.references = self.compact_references(waiting.references, &mut unwound)?;
         waiting.records.append(&mut unwound);

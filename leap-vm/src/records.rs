@@ -1,4 +1,7 @@
 //! Frame records in the control memory: the guest's writing and reading, seen from the host.
+//!
+//! `memory` is all of it but the flag, which comes first and which other threads write at any time.
+//! Addresses are the guest's.
 
 use leap_instrument::abi::{control, kind, record, value_bytes};
 use leap_instrument::{Stop, StopMap, StopPlace, ValType};
@@ -34,18 +37,25 @@ pub(crate) struct RawValue {
     pub(crate) bits: u128,
 }
 
+/// The first byte that is the host's to see.
+pub(crate) const FIRST: u32 = control::SAVE;
+
+fn place(address: u32) -> usize {
+    (address - FIRST) as usize
+}
+
 /// A word of the control memory.
 pub(crate) fn word(memory: &[u8], address: u32) -> u32 {
-    let address = address as usize;
-    let bytes = memory.get(address..address + 4);
+    let at = place(address);
+    let bytes = memory.get(at..at + 4);
     bytes.map_or(0, |bytes| {
         u32::from_le_bytes(bytes.try_into().expect("four bytes"))
     })
 }
 
 pub(crate) fn set_word(memory: &mut [u8], address: u32, word: u32) {
-    let address = address as usize;
-    memory[address..address + 4].copy_from_slice(&word.to_le_bytes());
+    let at = place(address);
+    memory[at..at + 4].copy_from_slice(&word.to_le_bytes());
 }
 
 /// Reads what an unwinding guest has written; gives the records outermost first.
@@ -88,7 +98,7 @@ pub(crate) fn read(
 fn read_value(memory: &[u8], address: u32, ty: ValType) -> u128 {
     let length = value_bytes(ty) as usize;
     let mut bits = [0; 16];
-    if let Some(bytes) = memory.get(address as usize..address as usize + length) {
+    if let Some(bytes) = memory.get(place(address)..place(address) + length) {
         bits[..length].copy_from_slice(bytes);
     }
     u128::from_le_bytes(bits)
@@ -104,7 +114,7 @@ pub(crate) fn write<'r>(
     let mut at = control::AREA;
     for (record, layout) in records {
         let end = at.saturating_add(layout.record_bytes());
-        if end as usize > memory.len() {
+        if place(end) > memory.len() {
             return Err(misfit("more frames than the control memory holds"));
         }
         set_word(memory, at + record::FUNCTION, record.function);
@@ -116,7 +126,7 @@ pub(crate) fn write<'r>(
         set_word(memory, at + record::KIND, kind);
         for ((offset, ty), value) in layout.layout().zip(&record.values) {
             let length = value_bytes(ty) as usize;
-            let start = (at + offset) as usize;
+            let start = place(at + offset);
             memory[start..start + length].copy_from_slice(&value.bits.to_le_bytes()[..length]);
         }
         at = end;

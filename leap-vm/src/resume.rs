@@ -53,7 +53,7 @@ impl<S: System> Process<S> {
     fn resume_callee(&mut self, stopped: &Stopped) -> Result<wasmtime::Result<Vec<Val>>, VmError> {
         let results = self.stage_results(stopped.stage)?;
         let function = self.callee_function(None, results);
-        records::ready(self.control.data_mut(&mut self.store), 0);
+        records::ready(self.control_mut(), 0);
         self.store.data_mut().callee.clone_from(&stopped.callee);
         Ok(self.call_function(function, &[]))
     }
@@ -92,7 +92,7 @@ impl<S: System> Process<S> {
         let layouts = inner
             .iter()
             .filter_map(|record| Some((record, stops.stop(record.function, record.stop)?)));
-        records::write(self.control.data_mut(&mut self.store), layouts, kept)?;
+        records::write(self.control_mut(), layouts, kept)?;
         let outermost = self.resume.get(self.store.as_context_mut(), 0);
         let Some(Ref::Func(Some(outermost))) = outermost else {
             unreachable!("a stopped process has a frame");
@@ -112,7 +112,7 @@ impl<S: System> Process<S> {
         let layouts = frames
             .iter()
             .filter_map(|record| stops.stop(record.function, record.stop));
-        !records::are_all_read(self.control.data(&self.store), layouts)
+        !records::are_all_read(self.control(), layouts)
     }
 
     /// Gives the references of `records`, which have just been saved, the places behind the first

@@ -38,10 +38,11 @@ pub(super) fn measure(report: &mut Report) -> anyhow::Result<()> {
         "ms",
         5.0,
     );
-    report.note(
+    report.at_most(
         format!("rebuild of {frames} of {FRAMES} functions, cold"),
         cold_ms(&wat::parse_str(chain())?)?,
         "ms",
+        5.0,
     );
     Ok(())
 }

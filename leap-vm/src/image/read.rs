@@ -301,6 +301,15 @@ impl Chain {
         self.images.last().expect("a chain has an image")
     }
 
+    /// Reads all that the images hold and compares checksums: what opening a chain leaves to its use.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::Damaged`], [`ImageError::File`].
+    pub fn verify(&self) -> Result<(), ImageError> {
+        self.images.iter().try_for_each(Image::verify)
+    }
+
     /// The images from the full one to the newest.
     pub fn images(&self) -> &[Image] {
         &self.images

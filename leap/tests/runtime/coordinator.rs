@@ -48,6 +48,12 @@ async fn the_status_tells_for_how_long_the_boundary_lags() {
     let status = coordinator.status().await.coordinator.unwrap();
     assert!(status.uncommitted > 0);
     assert!((2_900..=object).contains(&status.lag_ms), "{status:?}");
+    // Who holds it back, seen from both sides.
+    let holder = status.held_back_by.first().unwrap();
+    assert_eq!(holder.name, "giver", "{status:?}");
+    assert!(holder.waiting > 0, "{status:?}");
+    let taker = &host.status().await.objects[0];
+    assert_eq!(taker.waits_for.get("giver"), Some(&holder.version));
     // The rollback takes that away.
     let giver = restart_giver(&cluster).await;
     giver.ready().await.unwrap();
@@ -55,6 +61,33 @@ async fn the_status_tells_for_how_long_the_boundary_lags() {
     assert_eq!(host.status().await.objects[0].lag_ms, 0);
     let status = coordinator.status().await.coordinator.unwrap();
     assert_eq!((status.uncommitted, status.lag_ms), (0, 0));
+    assert!(status.held_back_by.is_empty(), "{status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_tells_whom_a_repair_waits_for() {
+    let cluster = Cluster::with(SLOW_TO_SEAL).await;
+    let (giver, taker) = pair(&cluster).await;
+    drop_off(&giver, 1).await;
+    cluster.settled().await;
+    drop_off(&giver, 2).await;
+    eventually("the second number arrives", || taken(&taker) == [1, 2]).await;
+    let coordinator = cluster.host(Cluster::COORDINATOR).await;
+    for host in ["a", "b"] {
+        cluster.crash(host);
+    }
+    // Nobody knows what the taker has stored.
+    let giver = restart_giver(&cluster).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let status = coordinator.status().await.coordinator.unwrap();
+    assert_eq!(status.waiting_for, ["taker"], "{status:?}");
+    cluster.restart("b").await;
+    let (_, taker) = pair(&cluster).await;
+    giver.ready().await.unwrap();
+    taker.ready().await.unwrap();
+    cluster.settled().await;
+    let status = coordinator.status().await.coordinator.unwrap();
+    assert!(status.waiting_for.is_empty(), "{status:?}");
 }
 
 #[tokio::test(start_paused = true)]
