@@ -5,7 +5,7 @@
 //   spin        compute until the end of time
 //   trap        do what must not be done
 //   keep        ask for a checkpoint, and say what came of it
-//   grow MIB    ask for so much memory, and say whether there is any
+//   grow MIB    ask for so much memory, use it, and say whether there is any
 //   end CODE    end
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +48,8 @@ __attribute__((noinline)) static void talk(int depth, const char *name) {
             printf("answer %d\n", checkpoint());
         } else if (!strncmp(line, "grow ", 5)) {
             grown = malloc(atol(line + 5) << 20);
+            // No page is like another.
+            for (long i = 0; grown && i < atol(line + 5) << 18; i++) ((int *)grown)[i] = i;
             printf("%s\n", grown ? "there is" : "there is none");
         } else if (!strcmp(line, "trap")) {
             __builtin_trap();
