@@ -12,7 +12,8 @@ use leap_memory::Tracking;
 use leap_vm::image::{Chain, Compression, Image, write};
 use leap_vm::wasi::{Collected, Outside, Stream, WasiOptions, WasiState};
 use leap_vm::{
-    Directories, EngineOptions, Module, Outcome, Pages, Program, ProgramEngine, Surroundings,
+    BackEnd, Directories, EngineOptions, Module, Outcome, Pages, Program, ProgramEngine,
+    Surroundings,
 };
 
 use crate::{BACK_ENDS, on_thread};
@@ -36,9 +37,9 @@ struct Run {
 }
 
 impl Compiled {
-    fn new(name: &str) -> Result<Self> {
+    fn new(name: &str, back_ends: &[BackEnd]) -> Result<Self> {
         let guest = guests::build(name, Size::Small)?;
-        let engines = BACK_ENDS.map(|back_end| {
+        let engines = back_ends.iter().map(|&back_end| {
             let options = EngineOptions {
                 back_end,
                 instrument: Options {
@@ -50,7 +51,7 @@ impl Compiled {
             };
             ProgramEngine::new(options, Tracking::Auto)
         });
-        let engines = engines.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let engines = engines.collect::<Result<Vec<_>, _>>()?;
         let modules = engines.iter().map(|engine| engine.compile(&guest.wasm));
         Ok(Self {
             modules: modules.collect::<Result<_, _>>()?,
@@ -115,7 +116,11 @@ impl Compiled {
 /// The guest prints what it should, left alone and moved: here and there from its beginning to
 /// its end, and at each check of one part after another.
 fn moved_all_over(name: &str, spread: u32, dense: u32) -> Result<Vec<Run>> {
-    let compiled = Compiled::new(name)?;
+    moved_between(&BACK_ENDS, name, spread, dense)
+}
+
+fn moved_between(back_ends: &[BackEnd], name: &str, spread: u32, dense: u32) -> Result<Vec<Run>> {
+    let compiled = Compiled::new(name, back_ends)?;
     let whole = compiled.run([])?;
     let expected = &compiled.guest.output;
     ensure!(whole.output == *expected, "unmoved: {}", whole.output);
@@ -163,5 +168,37 @@ fn jumps_over_many_frames_move() -> Result<()> {
             run.deepest
         );
     }
+    Ok(())
+}
+
+/// For the programs that take the interpreter minutes.
+const NATIVE: [BackEnd; 2] = [BackEnd::Optimised, BackEnd::Quick];
+
+/// As `cargo xtask setup` has it, Rust for guests may stay missing where it cannot be had.
+#[test]
+fn rust_moves() -> Result<()> {
+    if let Err(missing) = guests::ready(guests::Kind::Rust) {
+        eprintln!("not run: {missing}");
+        return Ok(());
+    }
+    for name in ["regex-log", "word-maps"] {
+        moved_between(&NATIVE, name, 12, 10)?;
+    }
+    Ok(())
+}
+
+/// Loops in loops over doubles, and a recursion that is nothing but calls.
+#[test]
+fn numbers_move() -> Result<()> {
+    for name in ["gramschmidt", "nussinov", "floyd-warshall", "ackermann"] {
+        moved_all_over(name, 30, 20)?;
+    }
+    Ok(())
+}
+
+/// The largest program: functions of thousands of instructions, calls through tables.
+#[test]
+fn sqlite_moves() -> Result<()> {
+    moved_between(&NATIVE, "sqlite", 12, 10)?;
     Ok(())
 }
