@@ -182,7 +182,7 @@ fn rust_moves() -> Result<()> {
         return Ok(());
     }
     for name in ["regex-log", "word-maps"] {
-        moved_between(&NATIVE, name, 12, 10)?;
+        moved_between(&NATIVE, name, 9, 10)?;
     }
     Ok(())
 }
@@ -199,6 +199,6 @@ fn numbers_move() -> Result<()> {
 /// The largest program: functions of thousands of instructions, calls through tables.
 #[test]
 fn sqlite_moves() -> Result<()> {
-    moved_between(&NATIVE, "sqlite", 12, 10)?;
+    moved_between(&NATIVE, "sqlite", 6, 8)?;
     Ok(())
 }
