@@ -130,6 +130,29 @@ enum Phase {
 }
 
 /// The coordinator's protocol state. See the [module documentation](self).
+///
+/// ```
+/// use leap_core::{
+///     Coordinator, CoordinatorEffect, CoordinatorInput, Fragment, Incarnation, ObjectId,
+///     ToCoordinator, ToParticipant,
+/// };
+///
+/// let mut coordinator = Coordinator::recover(1, None, []);
+/// while coordinator.poll_effect().is_some() {}
+/// coordinator.handle(CoordinatorInput::Message(ToCoordinator::Join {
+///     object: ObjectId::from_name("hotel"),
+///     incarnation: Incarnation(1),
+///     fragment: Fragment::default(),
+/// }));
+/// // Nobody hears of what is not durable.
+/// assert!(matches!(coordinator.poll_effect(), Some(CoordinatorEffect::Log(_))));
+/// assert_eq!(coordinator.poll_effect(), None);
+/// coordinator.handle(CoordinatorInput::Logged);
+/// assert!(matches!(
+///     coordinator.poll_effect(),
+///     Some(CoordinatorEffect::ToObject(_, _, ToParticipant::Admit { .. }))
+/// ));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Coordinator {
     rules: Rules,

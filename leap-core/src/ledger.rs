@@ -14,6 +14,7 @@
 //!   while they were on their way there. What it needs is the decision's cut of that object, until the object has committed
 //!   more than the cut kept: a later version is durable then, and storage drops what a restore removes before it takes
 //!   any later version. Of two cuts of an object the older one says nothing if it kept as much as the later one.
+//!   If the decision removed the object, what it needs is the boundary at that moment, until the object is back.
 //! - *Processes that were away* and have sthreads from before it. They are told the newest decisions, as many as are
 //!   remembered; what is older than these in such a process counts as rolled back.
 
@@ -145,6 +146,31 @@ fn outside<'a>(
 pub(crate) const REMEMBERED: usize = 64;
 
 /// All that the log says. See the [module documentation](self).
+///
+/// The coordinator makes it ([`CoordinatorEffect::Checkpoint`](crate::CoordinatorEffect::Checkpoint)), and the next
+/// one starts from it:
+///
+/// ```
+/// use leap_core::{Coordinator, CoordinatorEffect, Incarnation, Ledger, LogRecord, ObjectId, Version};
+///
+/// let object = ObjectId::from_name("hotel");
+/// let life = |life| {
+///     let (incarnation, version) = (Incarnation(life), Version(0));
+///     let joined = LogRecord::Joined { object, incarnation, keep: version };
+///     [joined, LogRecord::Left { object, incarnation, version }]
+/// };
+/// let mut coordinator = Coordinator::recover(1, None, [life(1), life(2)].concat());
+/// let ledger = std::iter::from_fn(|| coordinator.poll_effect()).find_map(|effect| match effect {
+///     CoordinatorEffect::Checkpoint(ledger) => Some(ledger),
+///     _ => None,
+/// });
+/// let ledger = ledger.expect("four records say of one member what one entry says");
+/// assert_eq!(ledger.len(), 1);
+/// let stored = Ledger::decode(&ledger.encode())?;
+/// let next = Coordinator::recover(2, Some(stored), []);
+/// assert_eq!(next.members().count(), 0, "it has left");
+/// # Ok::<(), leap_core::DecodeError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Ledger {
     recent: Recent,
