@@ -27,8 +27,9 @@
 //! So nothing that it was told or has told the outside world is taken back.
 //!
 //! A coordinator that starts does not know the boundary before all have answered. If a member is removed before it has,
-//! whatever others have stored may be inside the boundary, and what is inside does not say what it rests on. So what is
-//! stored stays, and what it has seen of the removed member counts as committed from then on. The member comes back only
+//! whatever others have stored may be inside the boundary, and what is inside does not say what it rests on. So nothing
+//! is removed that may be inside: what is stored stays, unless it depends on something volatile of somebody who was
+//! heard, and what it has seen of the removed member counts as committed from then on. The member comes back only
 //! if it has all of that, and if nothing that it has is in doubt because of others that were removed with it.
 //!
 //! # The parts
@@ -129,6 +130,29 @@ enum Phase {
 }
 
 /// The coordinator's protocol state. See the [module documentation](self).
+///
+/// ```
+/// use leap_core::{
+///     Coordinator, CoordinatorEffect, CoordinatorInput, Fragment, Incarnation, ObjectId,
+///     ToCoordinator, ToParticipant,
+/// };
+///
+/// let mut coordinator = Coordinator::recover(1, None, []);
+/// while coordinator.poll_effect().is_some() {}
+/// coordinator.handle(CoordinatorInput::Message(ToCoordinator::Join {
+///     object: ObjectId::from_name("hotel"),
+///     incarnation: Incarnation(1),
+///     fragment: Fragment::default(),
+/// }));
+/// // Nobody hears of what is not durable.
+/// assert!(matches!(coordinator.poll_effect(), Some(CoordinatorEffect::Log(_))));
+/// assert_eq!(coordinator.poll_effect(), None);
+/// coordinator.handle(CoordinatorInput::Logged);
+/// assert!(matches!(
+///     coordinator.poll_effect(),
+///     Some(CoordinatorEffect::ToObject(_, _, ToParticipant::Admit { .. }))
+/// ));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Coordinator {
     rules: Rules,

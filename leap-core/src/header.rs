@@ -121,6 +121,13 @@ impl FromIterator<(ObjectId, Version)> for DependencySet {
 
 /// What a message carries: the world-line it was sent in and the vertices it depends on. From a
 /// state object that is its own vertex (rule P3); from an sthread its whole set (rule P15).
+///
+/// ```
+/// use leap_core::{Header, ObjectId, Version, WorldLine};
+/// let header = Header::of(WorldLine(3), ObjectId(7), Version(12));
+/// assert_eq!(Header::decode(&header.encode()), Ok(header));
+/// assert!(Header::decode(&[1, 3]).is_err());
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Header {
     /// World-line of the sender when it sent.
@@ -156,13 +163,6 @@ impl Header {
     /// # Errors
     ///
     /// Anything that is not exactly one header of this format version; see [`DecodeError`].
-    ///
-    /// ```
-    /// use leap_core::{Header, ObjectId, Version, WorldLine};
-    /// let header = Header::of(WorldLine(3), ObjectId(7), Version(12));
-    /// assert_eq!(Header::decode(&header.encode()), Ok(header));
-    /// assert!(Header::decode(&[1, 3]).is_err());
-    /// ```
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         FORMAT.decode(bytes)
     }

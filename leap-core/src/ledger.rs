@@ -14,6 +14,7 @@
 //!   while they were on their way there. What it needs is the decision's cut of that object, until the object has committed
 //!   more than the cut kept: a later version is durable then, and storage drops what a restore removes before it takes
 //!   any later version. Of two cuts of an object the older one says nothing if it kept as much as the later one.
+//!   If the decision removed the object, what it needs is the boundary at that moment, until the object is back.
 //! - *Processes that were away* and have sthreads from before it. They are told the newest decisions, as many as are
 //!   remembered; what is older than these in such a process counts as rolled back.
 
@@ -57,7 +58,7 @@ pub enum LogRecord {
         /// survives as far as it depends on nothing beyond.
         boundary: BTreeMap<ObjectId, Version>,
         /// Objects are removed by a coordinator that did not know the boundary. Of these `boundary` has all that others
-        /// rest on, and perhaps less than they had inside it themselves.
+        /// rest on, and perhaps less than they had inside it themselves, whether they had been heard or not.
         blindly: bool,
     },
 }
@@ -87,50 +88,46 @@ impl Member {
     }
 }
 
-/// What a decision left of one object.
+/// What a decision left of one object: all up to `kept`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 struct Cut {
     /// The world-line that the decision opened: it is about what was named in older ones.
     world_line: WorldLine,
-    kept: Kept,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-enum Kept {
-    /// All up to this version.
-    UpTo(Version),
-    /// What depends on nothing outside of this boundary. It may lack versions of `unknown` objects that were inside.
-    Within {
-        boundary: BTreeMap<ObjectId, Version>,
-        unknown: BTreeSet<ObjectId>,
-    },
+    kept: Version,
 }
 
 impl Cut {
     fn removes(&self, entry: &FragmentVersion) -> bool {
-        entry.world_line < self.world_line
-            && match &self.kept {
-                Kept::UpTo(version) => entry.version > *version,
-                Kept::Within { boundary, .. } => outside(entry, boundary).next().is_some(),
-            }
-    }
-
-    /// Whether what it removes may have been inside the boundary after all.
-    fn is_in_doubt(&self, entry: &FragmentVersion) -> bool {
-        match &self.kept {
-            Kept::UpTo(_) => false,
-            Kept::Within { boundary, unknown } => {
-                outside(entry, boundary).all(|object| unknown.contains(&object))
-            }
-        }
+        entry.world_line < self.world_line && entry.version > self.kept
     }
 
     /// Whether no storage can hold any more what this cut removed. See the [module documentation](self).
     fn is_outlived(&self, committed: Version) -> bool {
-        match self.kept {
-            Kept::UpTo(version) => committed > version,
-            Kept::Within { .. } => false,
-        }
+        committed > self.kept
+    }
+}
+
+/// What a decision that removed objects left of them: what depends on nothing outside of the boundary at that
+/// moment. One entry for all of them, since each is measured by the whole boundary.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+struct Removal {
+    /// The world-line that the decision opened: it is about what was named in older ones.
+    world_line: WorldLine,
+    /// Those of them that are not back.
+    away: BTreeSet<ObjectId>,
+    /// It may lack versions of `unknown` objects that were inside.
+    boundary: BTreeMap<ObjectId, Version>,
+    unknown: BTreeSet<ObjectId>,
+}
+
+impl Removal {
+    fn removes(&self, entry: &FragmentVersion) -> bool {
+        entry.world_line < self.world_line && outside(entry, &self.boundary).next().is_some()
+    }
+
+    /// Whether what it removes may have been inside the boundary after all.
+    fn is_in_doubt(&self, entry: &FragmentVersion) -> bool {
+        outside(entry, &self.boundary).all(|object| self.unknown.contains(&object))
     }
 }
 
@@ -149,12 +146,39 @@ fn outside<'a>(
 pub(crate) const REMEMBERED: usize = 64;
 
 /// All that the log says. See the [module documentation](self).
+///
+/// The coordinator makes it ([`CoordinatorEffect::Checkpoint`](crate::CoordinatorEffect::Checkpoint)), and the next
+/// one starts from it:
+///
+/// ```
+/// use leap_core::{Coordinator, CoordinatorEffect, Incarnation, Ledger, LogRecord, ObjectId, Version};
+///
+/// let object = ObjectId::from_name("hotel");
+/// let life = |life| {
+///     let (incarnation, version) = (Incarnation(life), Version(0));
+///     let joined = LogRecord::Joined { object, incarnation, keep: version };
+///     [joined, LogRecord::Left { object, incarnation, version }]
+/// };
+/// let mut coordinator = Coordinator::recover(1, None, [life(1), life(2)].concat());
+/// let ledger = std::iter::from_fn(|| coordinator.poll_effect()).find_map(|effect| match effect {
+///     CoordinatorEffect::Checkpoint(ledger) => Some(ledger),
+///     _ => None,
+/// });
+/// let ledger = ledger.expect("four records say of one member what one entry says");
+/// assert_eq!(ledger.len(), 1);
+/// let stored = Ledger::decode(&ledger.encode())?;
+/// let next = Coordinator::recover(2, Some(stored), []);
+/// assert_eq!(next.members().count(), 0, "it has left");
+/// # Ok::<(), leap_core::DecodeError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Ledger {
     recent: Recent,
     members: BTreeMap<ObjectId, Member>,
     /// Per object, oldest first; each kept more than the one before.
     cuts: BTreeMap<ObjectId, Vec<Cut>>,
+    /// Oldest first; each as long as somebody is away.
+    removals: Vec<Removal>,
 }
 
 /// Asking it.
@@ -164,10 +188,10 @@ impl Ledger {
         self.recent.world_line()
     }
 
-    /// How many entries it has: one for each member, remembered decision and cut that storage may need.
+    /// How many entries it has: one for each member, remembered decision, and cut or removal that storage may need.
     pub fn len(&self) -> usize {
         let cuts = self.cuts.values().map(Vec::len).sum::<usize>();
-        self.members.len() + self.recent.iter().count() + cuts
+        self.members.len() + self.recent.iter().count() + cuts + self.removals.len()
     }
 
     /// Whether nobody ever was a member.
@@ -197,17 +221,8 @@ impl Ledger {
                 }
                 Standing::Present => None,
             });
-        let within = self
-            .cuts
-            .values()
-            .flatten()
-            .filter_map(|cut| match &cut.kept {
-                Kept::Within { boundary, .. } => Some(boundary),
-                Kept::UpTo(_) => None,
-            });
-        let within = within
-            .flatten()
-            .map(|(&object, &version)| (object, version));
+        let within = self.removals.iter().flat_map(|removal| &removal.boundary);
+        let within = within.map(|(&object, &version)| (object, version));
         away.chain(within).collect()
     }
 
@@ -219,14 +234,15 @@ impl Ledger {
         &self.recent
     }
 
-    /// Whether an object comes back with something of which nobody can say whether it was inside the boundary, since
-    /// it rests on others that were removed at the same time and could not be asked either.
+    /// Whether an object comes back with something of which nobody can say whether it was inside the boundary: it
+    /// rests on others that were removed by the same decision, while the boundary was not known. What they had inside
+    /// themselves was not known then, not even of those who had been heard before they were removed.
     pub(crate) fn is_in_doubt(&self, object: ObjectId, fragment: &Fragment) -> bool {
-        let cuts = self.cuts_of(object);
         self.first_removed(object, fragment).is_some_and(|index| {
             let entry = &fragment.versions[index];
-            let mut removing = cuts.iter().filter(|cut| cut.removes(entry));
-            removing.all(|cut| cut.is_in_doubt(entry))
+            let is_cut = self.cuts_of(object).iter().any(|cut| cut.removes(entry));
+            let mut removals = self.removals_of(object).filter(|r| r.removes(entry));
+            !is_cut && removals.all(|removal| removal.is_in_doubt(entry))
         })
     }
 
@@ -242,12 +258,22 @@ impl Ledger {
 
     fn first_removed(&self, object: ObjectId, fragment: &Fragment) -> Option<usize> {
         let cuts = self.cuts_of(object);
+        let removals: Vec<_> = self.removals_of(object).collect();
         let mut versions = fragment.versions.iter();
-        versions.position(|entry| cuts.iter().any(|cut| cut.removes(entry)))
+        versions.position(|entry| {
+            cuts.iter().any(|cut| cut.removes(entry))
+                || removals.iter().any(|removal| removal.removes(entry))
+        })
     }
 
     fn cuts_of(&self, object: ObjectId) -> &[Cut] {
         self.cuts.get(&object).map_or(&[], Vec::as_slice)
+    }
+
+    /// The removals from which `object` is not back.
+    fn removals_of(&self, object: ObjectId) -> impl Iterator<Item = &Removal> {
+        let removals = self.removals.iter();
+        removals.filter(move |removal| removal.away.contains(&object))
     }
 }
 
@@ -282,13 +308,7 @@ impl Ledger {
                         self.set(object, successor, Standing::Present);
                     }
                     Cause::Removed(objects) => {
-                        let unknown = match blindly {
-                            true => objects.clone(),
-                            false => BTreeSet::new(),
-                        };
-                        for &object in objects {
-                            self.remove(object, decision.world_line, boundary, &unknown);
-                        }
+                        self.remove(objects, decision.world_line, boundary, *blindly);
                     }
                 }
             }
@@ -329,53 +349,61 @@ impl Ledger {
     /// All of `object` after `kept` was removed. What an older cut kept beyond that is gone as well.
     fn cut(&mut self, object: ObjectId, world_line: WorldLine, kept: Version) {
         let cuts = self.cuts.entry(object).or_default();
-        cuts.retain(|cut| !matches!(cut.kept, Kept::UpTo(before) if before >= kept));
-        let kept = Kept::UpTo(kept);
+        cuts.retain(|cut| cut.kept < kept);
         cuts.push(Cut { world_line, kept });
     }
 
-    /// The object's own storage is not held to what the cluster knows of it: it may hold more that was inside the
+    /// The objects' own storage is not held to what the cluster knows of them: it may hold more that was inside the
     /// boundary, since an object may commit without the coordinator (rule P7).
     fn remove(
         &mut self,
-        object: ObjectId,
+        objects: &BTreeSet<ObjectId>,
         world_line: WorldLine,
         boundary: &BTreeMap<ObjectId, Version>,
-        unknown: &BTreeSet<ObjectId>,
+        blindly: bool,
     ) {
-        let (boundary, unknown) = (boundary.clone(), unknown.clone());
-        let committed = boundary.get(&object).copied().unwrap_or_default();
-        self.cuts.entry(object).or_default().push(Cut {
-            world_line,
-            kept: Kept::Within { boundary, unknown },
-        });
-        if let Some(member) = self.members.get_mut(&object) {
-            member.standing = Standing::Removed { committed };
+        for object in objects {
+            if let Some(member) = self.members.get_mut(object) {
+                let committed = boundary.get(object).copied().unwrap_or_default();
+                member.standing = Standing::Removed { committed };
+            }
         }
+        self.removals.push(Removal {
+            world_line,
+            away: objects.clone(),
+            boundary: boundary.clone(),
+            unknown: match blindly {
+                true => objects.clone(),
+                false => BTreeSet::new(),
+            },
+        });
     }
 
     /// An object that was removed is back: now it is known what it kept.
     fn end_removal(&mut self, object: ObjectId, keep: Version) {
-        let cuts = self.cuts.get(&object).into_iter().flatten();
-        let within = cuts.filter(|cut| matches!(cut.kept, Kept::Within { .. }));
-        let removed_in = within.map(|cut| cut.world_line).max();
+        let mut removed_in = None;
+        for removal in &mut self.removals {
+            if removal.away.remove(&object) {
+                removed_in = Some(removal.world_line);
+            }
+        }
+        self.removals.retain(|removal| !removal.away.is_empty());
         if let Some(world_line) = removed_in {
-            let cuts = self.cuts.entry(object).or_default();
-            cuts.retain(|cut| matches!(cut.kept, Kept::UpTo(_)));
             self.cut(object, world_line, keep);
         }
     }
 }
 
+// No coordinator could start from what it may not read again, so the limits are far beyond what any cluster has.
 const RECORD: Format = Format {
     what: "coordinator log record",
     version: 2,
-    limit: 16 << 20,
+    limit: 1 << 30,
 };
 const LEDGER: Format = Format {
     what: "coordinator ledger",
     version: 2,
-    limit: 64 << 20,
+    limit: 1 << 30,
 };
 
 impl LogRecord {

@@ -145,7 +145,7 @@ pub enum Refusal {
         by: Incarnation,
     },
     /// The object was removed from the cluster. Its next incarnation may join, with what it has that was
-    /// inside the boundary; unless nobody can say what was, since others were removed with it that could not be asked.
+    /// inside the boundary; unless nobody can say what was, since others were removed with it before the boundary was known.
     #[error("the object was removed from the cluster")]
     Removed,
     /// The cluster has gone on without this incarnation for longer than anybody remembers. It is no

@@ -35,6 +35,23 @@ pub struct BarrierOutcome {
 }
 
 /// Boundary and decisions as one OS process knows them; judges its sthreads and barriers.
+///
+/// ```
+/// use leap_core::{
+///     Admission, BarrierId, Header, ObjectId, Observer, SThread, ToParticipant, Version,
+/// };
+///
+/// let hotel = ObjectId::from_name("hotel");
+/// let mut observer = Observer::default();
+/// let mut sthread = SThread::new(observer.world_line());
+/// let header = Header::of(observer.world_line(), hotel, Version(3));
+/// assert_eq!(observer.consume(&mut sthread, &header), Ok(Admission::Consumed));
+/// observer.barrier(BarrierId(1), sthread);
+/// assert_eq!(observer.poll_outcome(), None);
+/// observer.handle(&ToParticipant::Boundary([(hotel, Version(3))].into()));
+/// let outcome = observer.poll_outcome().expect("all it has seen is inside the boundary");
+/// assert_eq!(outcome.result, Ok(()));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Observer {
     rules: Rules,

@@ -193,6 +193,35 @@ enum Phase {
 }
 
 /// One state object's protocol state. See the [module documentation](self).
+///
+/// ```
+/// use leap_core::{
+///     Effect, Incarnation, Input, ObjectId, OutputId, Participant, Speculation, ToParticipant,
+///     Version, WorldLine,
+/// };
+///
+/// let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+/// hotel.handle(Input::Coordinator(ToParticipant::Admit {
+///     incarnation: Incarnation(1),
+///     world_line: WorldLine(0),
+///     keep: Version::ZERO,
+///     boundary: Default::default(),
+/// }));
+/// hotel.handle(Input::Restored);
+/// // An action changes something and has a result for the outside world; then its version is sealed.
+/// hotel.handle(Input::Touch);
+/// hotel.handle(Input::Output(OutputId(7)));
+/// hotel.handle(Input::Seal { at_least: Version::ZERO, complete: true });
+/// let mut effects: Vec<_> = std::iter::from_fn(|| hotel.poll_effect()).collect();
+/// let Some(Effect::Persist { ticket, .. }) = effects.pop() else {
+///     panic!("there is something to store: {effects:?}");
+/// };
+/// // It leaves only when the version is durable, since it depends on nothing else.
+/// assert!(!effects.contains(&Effect::Release(OutputId(7))));
+/// hotel.handle(Input::Persisted(ticket));
+/// let mut effects = std::iter::from_fn(|| hotel.poll_effect());
+/// assert!(effects.any(|effect| effect == Effect::Release(OutputId(7))));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Participant {
     id: ObjectId,

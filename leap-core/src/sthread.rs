@@ -20,6 +20,25 @@ pub struct RolledBack {
 /// It runs between actions, has no durable state and is cheap to drop. It learns of boundary and
 /// decisions through the process's [`Observer`](crate::Observer): call
 /// [`Observer::refresh`](crate::Observer::refresh) before using what the sthread has seen.
+///
+/// ```
+/// use leap_core::{
+///     Cause, Decision, Header, Incarnation, ObjectId, Observer, SThread, ToParticipant, Version,
+///     WorldLine,
+/// };
+///
+/// let hotel = ObjectId::from_name("hotel");
+/// let mut sthread = SThread::detach(Header::of(WorldLine(0), hotel, Version(3)));
+/// assert_eq!(sthread.header().dependencies.version_of(hotel), Some(Version(3)));
+///
+/// let mut observer = Observer::default();
+/// observer.handle(&ToParticipant::Decide(Decision {
+///     world_line: WorldLine(1),
+///     cause: Cause::Failed { object: hotel, successor: Incarnation(2) },
+///     cut: [(hotel, Version(2))].into(),
+/// }));
+/// assert!(observer.refresh(&mut sthread).is_err(), "the hotel has lost version 3");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct SThread {
     world_line: WorldLine,

@@ -184,9 +184,9 @@ impl Truth {
 }
 
 impl Truth {
-    /// A decision removes objects without knowing what they had inside the boundary. Then what others have in storage
-    /// stays, and what that has seen of the removed is trusted from here on: it need not be durable, nor what it
-    /// depends on in turn.
+    /// A decision removes objects without knowing what they had inside the boundary. Then whatever others have that may
+    /// be inside stays, and what that has seen of the removed is trusted from here on: it need not be durable, nor
+    /// what it depends on in turn.
     pub(crate) fn trust(&mut self, decision: &Decision, boundary: &BTreeMap<ObjectId, Version>) {
         let is_inside = |vertex: &TrueVertex| {
             let told = boundary.get(&vertex.object).copied().unwrap_or_default();

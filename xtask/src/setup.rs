@@ -18,7 +18,7 @@ Install what checks and tests need; quick when all is there.
   rustfmt, clippy             with rustup
   wasm32-unknown-unknown      bare WebAssembly, for which leap-core must build
   cargo-nextest, cargo-deny   from source, minutes each the first time
-  moto, azurite               an S3 and an Azure Blob server for leap-store's tests
+  moto, azurite               an S3 and an Azure Blob server for tests of leap-store and leap-node
   clang, lld, wasi-libc       compile guests in C, for tests and benchmarks of processes
   libc++, clang 22            compile guests in C++ and with setjmp, for tests of processes
   Rust's wasm32-wasip1        compiles guests in Rust, for benchmarks alone: may stay missing

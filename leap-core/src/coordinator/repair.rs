@@ -96,7 +96,8 @@ impl Coordinator {
     }
 
     /// Of an object that is removed and cannot be asked, nobody knows what was inside the boundary. What others have in
-    /// storage may have been, and then outsiders may have seen it: it must stay, whatever becomes of what it rests on.
+    /// storage may have been, unless it depends on something volatile, and then outsiders may have seen it: it must
+    /// stay, whatever becomes of what it rests on.
     fn trust_what_rests_on(
         &mut self,
         removed: &BTreeSet<ObjectId>,

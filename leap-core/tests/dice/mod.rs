@@ -13,18 +13,12 @@ use leap_core::{
 };
 use serde::Serialize;
 
-/// What a ledger says of a member and of what it lost, as it is encoded. (Only the core makes ledgers.)
+/// What a ledger says of a member, as it is encoded. (Only the core makes ledgers.)
 #[derive(Serialize)]
 enum Standing {
     Present,
     Left(Version),
     Removed(Version),
-}
-
-#[derive(Serialize)]
-enum Kept {
-    UpTo(Version),
-    Within(BTreeMap<ObjectId, Version>, BTreeSet<ObjectId>),
 }
 
 /// Reads numbers from bytes, and zeros after their end.
@@ -302,10 +296,12 @@ impl<'a> Dice<'a> {
         let recent = (self.world_line(), self.some(Self::decision));
         let members = self.some(|dice| (dice.object(), (dice.incarnation(), dice.standing())));
         let members: BTreeMap<_, _> = members.into_iter().collect();
-        let cuts = self.some(|dice| (dice.object(), dice.some(Self::cut)));
+        let cut = |dice: &mut Self| (dice.world_line(), dice.version());
+        let cuts = self.some(|dice| (dice.object(), dice.some(cut)));
         let cuts: BTreeMap<_, _> = cuts.into_iter().collect();
+        let removals = self.some(Self::removal);
         let mut encoded = vec![2];
-        let content = postcard::to_allocvec(&(recent, members, cuts));
+        let content = postcard::to_allocvec(&(recent, members, cuts, removals));
         encoded.extend(content.expect("numbers can be encoded"));
         Ledger::decode(&encoded).expect("it is laid out like a ledger")
     }
@@ -318,14 +314,11 @@ impl<'a> Dice<'a> {
         }
     }
 
-    fn cut(&mut self) -> (WorldLine, Kept) {
-        let kept = match self.coin() {
-            true => Kept::UpTo(self.version()),
-            false => {
-                let unknown = self.some(Self::object).into_iter().collect();
-                Kept::Within(self.versions(), unknown)
-            }
-        };
-        (self.world_line(), kept)
+    fn removal(&mut self) -> impl Serialize + use<> {
+        let world_line = self.world_line();
+        let away: BTreeSet<_> = self.some(Self::object).into_iter().collect();
+        let boundary = self.versions();
+        let unknown: BTreeSet<_> = self.some(Self::object).into_iter().collect();
+        (world_line, away, boundary, unknown)
     }
 }
