@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use leap_instrument::ValType;
 use leap_instrument::abi::Export;
 use wasmtime::{
-    AsContextMut as _, ExnRef, ExnRefPre, ExnType, Func, Instance, Ref, Rooted, Store, Tag, Val,
+    AsContextMut, ExnRef, ExnRefPre, ExnType, Func, Instance, Ref, Rooted, Store, Tag, Val,
 };
 
 use crate::error::{VmError, message};
@@ -27,8 +27,8 @@ pub(crate) struct References {
 }
 
 /// The functions that the instrumented module exports for their identity, by index.
-pub(crate) fn exported_functions<T>(
-    store: &mut Store<T>,
+pub(crate) fn exported_functions(
+    store: &mut impl AsContextMut,
     instance: Instance,
 ) -> BTreeMap<u32, Func> {
     let exports = instance.exports(store.as_context_mut());
@@ -40,7 +40,7 @@ pub(crate) fn exported_functions<T>(
         .collect()
 }
 
-fn exported_tags<T>(store: &mut Store<T>, instance: Instance) -> Vec<Tag> {
+fn exported_tags(store: &mut impl AsContextMut, instance: Instance) -> Vec<Tag> {
     (0..)
         .map_while(|index| instance.get_tag(store.as_context_mut(), &Export::Tag(index).name()))
         .collect()
@@ -56,13 +56,18 @@ impl References {
         }
     }
 
-    pub(crate) fn value<T>(&mut self, store: &mut Store<T>, value: &Val) -> Result<Value, VmError> {
+    /// What the engine hands out meanwhile is kept as long as the `store`'s scope.
+    pub(crate) fn value(
+        &mut self,
+        store: &mut impl AsContextMut,
+        value: &Val,
+    ) -> Result<Value, VmError> {
         self.value_at(store, value, 0)
     }
 
-    fn value_at<T>(
+    fn value_at(
         &mut self,
-        store: &mut Store<T>,
+        store: &mut impl AsContextMut,
         value: &Val,
         depth: usize,
     ) -> Result<Value, VmError> {
@@ -80,9 +85,9 @@ impl References {
         Ok(Value::Reference(reference))
     }
 
-    pub(crate) fn reference<T>(
+    pub(crate) fn reference(
         &mut self,
-        store: &mut Store<T>,
+        store: &mut impl AsContextMut,
         reference: Ref,
     ) -> Result<Reference, VmError> {
         match self.value(store, &Val::from(reference))? {
@@ -91,7 +96,11 @@ impl References {
         }
     }
 
-    fn function<T>(&mut self, store: &mut Store<T>, function: &Func) -> Result<Reference, VmError> {
+    fn function(
+        &mut self,
+        store: &mut impl AsContextMut,
+        function: &Func,
+    ) -> Result<Reference, VmError> {
         let instance = self.instance;
         let functions = self.functions.get_or_insert_with(|| {
             exported_functions(store, instance)
@@ -107,9 +116,9 @@ impl References {
             .ok_or_else(|| foreign("a reference to a function of the host"))
     }
 
-    fn exception<T>(
+    fn exception(
         &mut self,
-        store: &mut Store<T>,
+        store: &mut impl AsContextMut,
         exception: Rooted<ExnRef>,
         depth: usize,
     ) -> Result<Reference, VmError> {
@@ -126,9 +135,10 @@ impl References {
         let tag = exception.tag(&mut *store).map_err(engine)?;
         let known = exported_tags(store, self.instance)
             .iter()
-            .position(|known| Tag::eq(known, &tag, &*store));
+            .position(|known| Tag::eq(known, &tag, store.as_context()));
         let tag = known.ok_or_else(|| foreign("an exception of the host"))?;
-        let fields: Vec<Val> = exception.fields(&mut *store).map_err(engine)?.collect();
+        let fields = exception.fields(store.as_context_mut()).map_err(engine)?;
+        let fields: Vec<Val> = fields.collect();
         let fields = fields
             .iter()
             .map(|field| self.value_at(store, field, depth + 1))
