@@ -29,6 +29,7 @@ use crate::service::CallError;
 use crate::status::{HostStatus, ObjectStatus};
 use crate::sthread::SThread;
 use crate::transport::HostId;
+use crate::turnstile::Turnstile;
 use objects::Hosted;
 
 /// A process of the cluster. Clones are the same host; when the last is dropped, all it hosts stops
@@ -89,6 +90,8 @@ struct Inner {
     remote: Remote,
     observation: Arc<Observation>,
     objects: RwLock<HashMap<ObjectId, Arc<dyn Hosted>>>,
+    /// Those inside claim a journal, host an object, or wait for the end of one that was replaced.
+    hosting: Turnstile,
     /// The coordinator, if it is embedded.
     coordinator: Mutex<Option<CoordinatorHandle>>,
     address: Mutex<Option<String>>,
@@ -118,19 +121,16 @@ impl Host {
     }
 
     /// Lets all objects leave in order: persists everything, waits until it is inside the boundary,
-    /// and ends; nothing is written to the store any more when this returns. What cannot be done within
-    /// `patience` is left as if the process had died.
+    /// and ends; nothing is written to the store any more when this returns, and no object can be
+    /// hosted. What cannot be done within `patience` is left as if the process had died.
     pub async fn shutdown(self, patience: std::time::Duration) {
-        let objects: Vec<_> = self.inner().objects.read().values().cloned().collect();
-        for object in &objects {
-            object.protocol().tell(Event::Leave);
-        }
         let left = async {
-            let leave = async |object: &Arc<dyn Hosted>| {
-                object.protocol().stopped().await;
-                object.shortened().await;
-            };
-            join_all(objects.iter().map(leave)).await;
+            self.inner().hosting.close().await;
+            let objects: Vec<_> = self.inner().objects.read().values().cloned().collect();
+            for object in &objects {
+                object.protocol().tell(Event::Leave);
+            }
+            join_all(objects.iter().map(|object| objects::ended(&**object))).await;
             // Only now: they leave with its help.
             let coordinator = self.inner().coordinator.lock().clone();
             if let Some(coordinator) = coordinator {

@@ -154,9 +154,9 @@ impl<M: Machine> Journaled<M> {
         matches!(self.journal.state(), JournalState::Fenced { .. })
     }
 
-    /// Waits until nothing is written but what is asked for from now on.
-    pub(crate) async fn shortened(&self) {
-        self.shortening.done().await;
+    /// Ends writing: waits until the journal is at rest, and refuses what comes later.
+    pub(crate) async fn end(&self) {
+        self.shortening.end().await;
     }
 
     /// Counters of the journal: records, bytes, syncs.

@@ -34,6 +34,7 @@ mod sthread;
 pub mod testing;
 pub mod tower;
 mod transport;
+mod turnstile;
 
 pub use bytes::Bytes;
 pub use client::{Call, Client, ClientError, ObjectClient};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Host, Inner, ObjectOptions};
+use super::{Host, ObjectOptions};
 use crate::journaled::Journaled;
 use crate::links::Pause;
 use crate::object::Object;
@@ -40,7 +40,7 @@ impl Host {
                 object = loop {
                     pause.wait().await;
                     let Some(inner) = inner.upgrade() else { return };
-                    match Self::add_to::<S>(&inner, &name, options).await {
+                    match inner.open::<S>(&name, options).await {
                         Ok(object) => break object,
                         Err(error) => {
                             tracing::warn!(object = name, %error, "cannot be brought back yet");
@@ -51,14 +51,5 @@ impl Host {
             }
         });
         Ok(())
-    }
-
-    async fn add_to<S: Service>(
-        inner: &Arc<Inner>,
-        name: &str,
-        options: ObjectOptions,
-    ) -> Result<Object<Journaled<S>>, StateError> {
-        let state = Journaled::<S>::open(&inner.store, name).await?;
-        inner.host(name, state, options, |object| Arc::new(object))
     }
 }
