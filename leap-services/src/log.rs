@@ -185,7 +185,7 @@ impl Service for Log {
     }
 
     fn is_query(method: &str) -> bool {
-        matches!(method, "read" | "tail")
+        matches!(method, "read" | "wait" | "tail")
     }
 
     fn query(&self, method: &str, body: &[u8]) -> Result<Bytes, CallError> {

@@ -36,6 +36,8 @@ use crate::service::{CallError, Envelope, Machine, Service};
 use crate::shortening::Shortening;
 use crate::state_object::{PersistDone, StateError, StateObject, StoredVersions};
 use crate::sthread::SThread;
+pub use replies::MAX_IDEMPOTENCY_KEY_BYTES;
+pub(crate) use replies::check_key;
 use replies::{RecordedReply, Replies};
 
 const FORMAT: u8 = 1;
@@ -54,7 +56,8 @@ const CHECKPOINT_BYTES: usize = 1 << 20;
 const RELEASE_ATTEMPTS: usize = 16;
 
 /// A [`Machine`] that keeps its changes in a journal, and what was answered to calls with an
-/// idempotency key: the newest 65,536 replies of each object.
+/// idempotency key: the newest 65,536 replies of each object. Errors are not kept, nor what was answered
+/// by handlers that only look (see [`Action::once`] and [`Service::answer_once`]).
 ///
 /// [`Host::add`](crate::Host::add) makes it the state of an object, whose
 /// [`change`](Object::change), [`view`](Object::view) and their like lead to the machine:
@@ -215,7 +218,7 @@ impl<M: Machine> Deref for Action<'_, M> {
 }
 
 impl<M: Machine> Action<'_, M> {
-    /// Records a change and applies it.
+    /// Records a change and applies it. See the example at [`Action`].
     pub fn record(&mut self, change: M::Change) {
         self.changes.put_u8(CHANGE);
         let written = postcard::to_io(&change, (&mut *self.changes).writer());
@@ -224,20 +227,22 @@ impl<M: Machine> Action<'_, M> {
     }
 
     /// Runs `handle` for the first call of `method` with `key` and records its reply with what it
-    /// changed; a later one gets the recorded reply and changes nothing. An error is not recorded: the
-    /// call has changed nothing and may be tried again.
+    /// changed; a later one gets the recorded reply and changes nothing, whatever else it asks for. An
+    /// error is not recorded: the call has changed nothing and may be tried again. See the example at [`Action`].
     ///
     /// The newest 65,536 replies of an object are kept; an older key counts as new.
     ///
     /// # Errors
     ///
-    /// That of `handle`.
+    /// That of `handle`; [`CallError::BadRequest`] if the key is empty or has more than
+    /// [`MAX_IDEMPOTENCY_KEY_BYTES`].
     pub fn once(
         &mut self,
         method: &str,
         key: &str,
         handle: impl FnOnce(&mut Self) -> Result<Bytes, CallError>,
     ) -> Result<Bytes, CallError> {
+        check_key(method, key)?;
         if let Some(reply) = self.replies.find(method, key) {
             return Ok(reply);
         }
