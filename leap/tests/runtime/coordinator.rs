@@ -6,7 +6,7 @@ use leap::testing::Cluster;
 use leap::{OutputLost, RemoveError};
 
 use crate::services::{
-    Giver, SLOW_TO_SEAL, drop_off, eventually, pair, restart_giver, take, taken,
+    Giver, SLOW_TO_SEAL, Taker, drop_off, eventually, pair, restart_giver, take, taken,
 };
 
 #[tokio::test(start_paused = true)]
@@ -81,8 +81,8 @@ async fn the_status_tells_whom_a_repair_waits_for() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let status = coordinator.status().await.coordinator.unwrap();
     assert_eq!(status.waiting_for, ["taker"], "{status:?}");
-    cluster.restart("b").await;
-    let (_, taker) = pair(&cluster).await;
+    let taker = cluster.restart("b").await.add::<Taker>("taker").await;
+    let taker = taker.unwrap();
     giver.ready().await.unwrap();
     taker.ready().await.unwrap();
     cluster.settled().await;
