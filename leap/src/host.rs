@@ -45,6 +45,39 @@ use objects::Hosted;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
+///
+/// What runs on it, from the first object to the end:
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use std::time::Duration;
+///
+/// use leap::{Action, Host, Machine, ObjectOptions, RemoveError, decode_reply, encode_value};
+///
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Counter(u64);
+/// # impl Machine for Counter { type Change = u64; fn apply(&mut self, by: u64) { self.0 += by; } }
+/// # #[leap::service]
+/// # impl Counter { fn add(action: &mut Action<'_, Self>, by: u64) -> u64 { action.record(by); action.0 } }
+/// let host = Host::builder().start().await?;
+/// // An object of this process, and one that is brought back whenever it stops by a failure.
+/// let here = host.add::<Counter>("here").await?;
+/// host.supervise::<Counter>("always", ObjectOptions::default(), |_life| {}).await?;
+/// here.ready().await?;
+///
+/// // Any object of the cluster is called by its name, wherever it lives.
+/// let reply = host.call("always", "add", encode_value(&7)).await?;
+/// assert_eq!(decode_reply("add", &reply), Ok(7));
+/// // The clients that `leap::service` writes do the same.
+/// assert_eq!(CounterClient::new(&host, "here").add(&1).await?, 1);
+///
+/// let status = host.status().await;
+/// assert_eq!(status.objects[1].name, "here");
+/// assert_eq!(host.remove("nobody").await, Err(RemoveError::NoMember));
+/// host.shutdown(Duration::from_secs(5)).await;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Host {
     alive: Arc<Alive>,
@@ -122,7 +155,8 @@ impl Host {
 
     /// Lets all objects leave in order: persists everything, waits until it is inside the boundary,
     /// and ends; nothing is written to the store any more when this returns, and no object can be
-    /// hosted. What cannot be done within `patience` is left as if the process had died.
+    /// hosted. What cannot be done within `patience` is left as if the process had died. See the example
+    /// at [`Host`].
     pub async fn shutdown(self, patience: std::time::Duration) {
         let left = async {
             self.inner().hosting.close().await;
@@ -173,7 +207,7 @@ impl Host {
 
     /// Calls a handler of an object of the cluster, as the outside world: the answer comes when all it
     /// depends on is inside the boundary (rule P8). See [`Call`](crate::Call) for calls with an
-    /// idempotency key.
+    /// idempotency key, and the example at [`Host`].
     ///
     /// # Errors
     ///
@@ -191,7 +225,7 @@ impl Host {
             .collect()
     }
 
-    /// How this host and its objects are.
+    /// How this host and its objects are. See the example at [`Host`].
     pub async fn status(&self) -> HostStatus {
         self.inner().status().await
     }

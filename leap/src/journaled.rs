@@ -82,6 +82,11 @@ const RELEASE_ATTEMPTS: usize = 16;
 /// assert_eq!((count, seen.world_line().0), (2, 0));
 /// // … and outside when it can never be lost any more.
 /// assert_eq!(counter.view_released(|counter| counter.0).await?, 2);
+/// let count = counter.change_released(|action| {
+///     action.record(3);
+///     action.0
+/// });
+/// assert_eq!(count.await?, 5);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
@@ -199,6 +204,13 @@ impl<M: Machine> Journaled<M> {
 /// // An action of one's own, without a handler.
 /// let number = orders.change(|action| Orders::order(action, "soup".into())).await?;
 /// assert_eq!(number, 1);
+/// // One that happens once, however often it is asked for.
+/// for _ in 0..2 {
+///     let ordered = orders.change(|action| {
+///         action.once("order", "table 7", |action| Ok(encode_value(&Orders::order(action, "cake".into()))))
+///     });
+///     assert_eq!(ordered.await??, "2");
+/// }
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
@@ -270,7 +282,7 @@ impl<M: Machine> Action<'_, M> {
         self.context.send(to, request.encode());
     }
 
-    /// Makes another object run a handler, exactly once, without an answer.
+    /// Makes another object run a handler, exactly once, without an answer. See the example at [`Action`].
     pub fn tell(&self, to: ObjectId, method: &str, body: Bytes) {
         self.context.send(
             to,
@@ -374,7 +386,7 @@ impl<S: Service> Action<'_, S> {
 
 /// Actions on machines, without the detour through the context.
 impl<S: Service> Object<Journaled<S>> {
-    /// Runs an action on the machine.
+    /// Runs an action on the machine. See the example at [`Journaled`].
     ///
     /// # Errors
     ///
@@ -387,7 +399,7 @@ impl<S: Service> Object<Journaled<S>> {
             .await
     }
 
-    /// Looks at the machine; the sthread depends on what was seen.
+    /// Looks at the machine; the sthread depends on what was seen. See the example at [`Journaled`].
     ///
     /// # Errors
     ///
@@ -397,7 +409,8 @@ impl<S: Service> Object<Journaled<S>> {
     }
 
     /// Runs an action for the outside world: its result comes when all it depends on is inside the
-    /// boundary (rule P8). If that was rolled back, nobody has seen anything of it, and it runs again.
+    /// boundary (rule P8). If that was rolled back, nobody has seen anything of it, and it runs again. See
+    /// the example at [`Journaled`].
     ///
     /// # Errors
     ///
@@ -427,7 +440,7 @@ impl<S: Service> Object<Journaled<S>> {
     }
 
     /// Looks at the machine for the outside world: what was seen comes when it is inside the boundary
-    /// (rule P8).
+    /// (rule P8). See the example at [`Journaled`].
     ///
     /// # Errors
     ///

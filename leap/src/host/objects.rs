@@ -22,7 +22,8 @@ use crate::turnstile::Pass;
 /// Objects.
 impl Host {
     /// Hosts the service `S` as the object called `name`, as its newest incarnation, with what its
-    /// journal in this host's store holds. Whoever hosted it before is shut out (rule P12).
+    /// journal in this host's store holds. Whoever hosted it before is shut out (rule P12). See the
+    /// example at [`Host`].
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use crate::state_object::StateError;
 impl Host {
     /// Hosts the service `S` under `name` for as long as the host lives: whenever it stops because
     /// its storage failed or its code panicked, it is brought back when the cause is gone. It stays
-    /// away when a newer incarnation has taken over.
+    /// away when a newer incarnation has taken over. See the example at [`Host`].
     ///
     /// # Errors
     ///
