@@ -10,11 +10,15 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
-use leap::{Call, CallError, Host, RemoveError, WeakHost};
+use leap::{Call, CallError, Host, MAX_IDEMPOTENCY_KEY_BYTES, RemoveError, WeakHost};
 use serde::Serialize;
 
 /// The largest request body in bytes.
 const MAX_BODY_BYTES: usize = 4 << 20;
+
+/// What there is, for whoever asks for something else.
+const ROUTES: &str =
+    "GET /health, GET /status, POST /call/{object}/{handler}, DELETE /members/{object}";
 
 /// Two calls of one handler with the same value of this header have the effect of one.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -69,11 +73,13 @@ async fn call(
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
-    let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let (Some(key), another) = (keys.next(), keys.next()) else {
         return Ok(None);
     };
-    // Callers that forgot to fill theirs in would all have the same.
-    let key = key.to_str().ok().filter(|key| !key.is_empty());
+    // Callers that forgot to fill theirs in would all have the same, and of two nobody knows which one counts.
+    let fits = |key: &&str| (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len());
+    let key = key.to_str().ok().filter(fits).filter(|_| another.is_none());
     key.map(Some).ok_or(ApiError::BadKey)
 }
 
@@ -99,7 +105,7 @@ enum ApiError {
     BadPath(#[from] PathRejection),
     #[error(transparent)]
     BadBody(#[from] BytesRejection),
-    #[error("the idempotency key is empty or not plain ASCII")]
+    #[error("the idempotency key is empty, not plain ASCII, too long, or not the only one")]
     BadKey,
     #[error(transparent)]
     Call(#[from] CallError),
@@ -123,16 +129,10 @@ impl IntoResponse for ApiError {
                 "unavailable",
                 "try again in a moment",
             ),
-            Self::NoSuchRoute(_) => (
-                StatusCode::NOT_FOUND,
-                "no_such_route",
-                "GET /status, POST /call/{object}/{handler}, DELETE /members/{object}",
-            ),
-            Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "GET /status, POST /call/{object}/{handler}, DELETE /members/{object}",
-            ),
+            Self::NoSuchRoute(_) => (StatusCode::NOT_FOUND, "no_such_route", ROUTES),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", ROUTES)
+            }
             Self::BadBody(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too_large",
@@ -146,7 +146,7 @@ impl IntoResponse for ApiError {
             Self::BadKey => (
                 StatusCode::BAD_REQUEST,
                 "bad_request",
-                "an idempotency-key is any text of visible ASCII",
+                "an idempotency-key is one text of visible ASCII, 256 bytes at most",
             ),
             Self::Call(CallError::NoSuchObject { .. }) => (
                 StatusCode::NOT_FOUND,
@@ -157,6 +157,11 @@ impl IntoResponse for ApiError {
                 StatusCode::NOT_FOUND,
                 "no_such_member",
                 "GET /status lists the members",
+            ),
+            Self::Remove(RemoveError::InDoubt) => (
+                StatusCode::BAD_GATEWAY,
+                "in_doubt",
+                "ask again where the coordinator runs next; to remove twice does no harm",
             ),
             Self::Remove(_) => (
                 StatusCode::CONFLICT,

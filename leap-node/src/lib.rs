@@ -9,11 +9,12 @@
 //! | `GET /health` | 200 as soon as the node answers |
 //! | `GET /status` | objects, versions, world-line, boundary, who holds it back (JSON) |
 //! | `POST /call/{object}/{method}` | runs a handler; JSON in, JSON out |
-//! | `DELETE /members/{object}` | removes an object that never comes back from the cluster; see [`Host::remove`] for what that may cost |
+//! | `DELETE /members/{object}` | removes an object that never comes back from the cluster, with all of it that is not inside the boundary; see [`Host::remove`] |
 //!
-//! Two calls of one handler of one object with the same header `idempotency-key: KEY` have the effect of one, and the
-//! same answer: whoever does not know whether a call happened repeats it with its key. An object
-//! remembers the newest 65,536 keys.
+//! Two calls of one handler of one object with the same header `idempotency-key: KEY` (up to 256 bytes of visible ASCII)
+//! have the effect of one, and the answer of the first, even if their bodies differ: whoever does not know whether a
+//! call happened repeats it with its key. Handlers that only look are answered anew, and errors are not kept. An object
+//! remembers the newest 65,536 keys; workflow engines ignore them, since the ids of instances do the same.
 //!
 //! Whatever is refused is answered with `{"error": kind, "message": text, "hint": text}`: 400 and 404 for what can never
 //! work, 405 and 413 for other methods and for bodies of more than 4 MiB, 503 for what did not happen and may work in

@@ -114,8 +114,14 @@ async fn bad_requests_are_told_what_is_wrong_and_change_nothing() -> anyhow::Res
             );
         }
     }
-    for key in [&b""[..], b"\xff"] {
-        let keyed = request(&node, "POST", "/call/kv/put").header("idempotency-key", key);
+    let too_long = [b'k'; 257];
+    let refused: [&[&[u8]]; 4] = [&[b""], &[b"\xff"], &[&too_long], &[b"one", b"two"]];
+    for keys in refused {
+        let keyed = keys
+            .iter()
+            .fold(request(&node, "POST", "/call/kv/put"), |request, &key| {
+                request.header("idempotency-key", key)
+            });
         let answer = send(keyed, put).await?;
         assert_eq!((answer.0, &answer.1["error"]), (400, &json!("bad_request")));
     }
@@ -138,23 +144,25 @@ async fn two_calls_with_one_idempotency_key_are_one() -> anyhow::Result<()> {
     assert_eq!(append(&first, "one").await?, (200, json!({ "Ok": 0 })));
     assert_eq!(append(&first, "one").await?, (200, json!({ "Ok": 0 })));
     assert_eq!(append(&first, "two").await?, (200, json!({ "Ok": 1 })));
+    let longest = "k".repeat(256);
+    assert_eq!(append(&first, &longest).await?, (200, json!({ "Ok": 2 })));
     let keyless = post(&first, "/call/log/append", r#"["entry"]"#);
-    assert_eq!(keyless.await?, (200, json!({ "Ok": 2 })));
+    assert_eq!(keyless.await?, (200, json!({ "Ok": 3 })));
     // What only looks tells what there is now, whatever it told before.
     let tail = || {
         let keyed = request(&first, "POST", "/call/log/tail").header("idempotency-key", "one");
         send(keyed, "")
     };
-    assert_eq!(tail().await?, (200, json!(3)));
-    assert_eq!(append(&first, "three").await?, (200, json!({ "Ok": 3 })));
     assert_eq!(tail().await?, (200, json!(4)));
+    assert_eq!(append(&first, "three").await?, (200, json!({ "Ok": 4 })));
+    assert_eq!(tail().await?, (200, json!(5)));
     first.shutdown().await;
 
     let second = node(data.path()).await?;
     assert_eq!(append(&second, "one").await?, (200, json!({ "Ok": 0 })));
     assert_eq!(
         post(&second, "/call/log/tail", "").await?,
-        (200, json!(4)),
+        (200, json!(5)),
         "each was appended once"
     );
     second.shutdown().await;

@@ -57,7 +57,10 @@ const READ_ENTRIES: usize = 10_000;
 /// | `wait` (from outside only) | `(from, max)` | the same, as soon as there is at least one |
 /// | `tail` | | the next entry's offset |
 /// | `trim` | the first offset to keep | |
+///
+/// A stored state whose offsets do not fit together is refused.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Log {
     /// The offset of the first entry that is kept.
     first: u64,
@@ -65,6 +68,42 @@ pub struct Log {
     /// Wakes who waits in this process. Ends when the state is brought back to an older version.
     #[serde(skip)]
     grown: watch::Sender<()>,
+}
+
+/// No log gets this far, and offsets can be counted on from here for as long as anything runs.
+const MAX_OFFSET: u64 = u64::MAX / 2;
+
+/// As [`Log`], but not to be trusted yet.
+#[derive(Deserialize)]
+struct Stored {
+    first: u64,
+    entries: VecDeque<Payload>,
+}
+
+/// What is stored was never written by a log.
+#[derive(Debug, thiserror::Error)]
+#[error("a log that starts at offset {first} has {entries} entries")]
+struct Contradiction {
+    first: u64,
+    entries: usize,
+}
+
+impl TryFrom<Stored> for Log {
+    type Error = Contradiction;
+
+    fn try_from(Stored { first, entries }: Stored) -> Result<Self, Contradiction> {
+        match first.checked_add(entries.len() as u64) {
+            Some(..=MAX_OFFSET) => Ok(Self {
+                first,
+                entries,
+                grown: watch::Sender::default(),
+            }),
+            _ => Err(Contradiction {
+                first,
+                entries: entries.len(),
+            }),
+        }
+    }
 }
 
 /// What is recorded.
@@ -185,7 +224,7 @@ impl Service for Log {
     }
 
     fn is_query(method: &str) -> bool {
-        matches!(method, "read" | "tail")
+        matches!(method, "read" | "wait" | "tail")
     }
 
     fn query(&self, method: &str, body: &[u8]) -> Result<Bytes, CallError> {

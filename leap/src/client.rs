@@ -66,11 +66,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub trait Call {
     /// Calls the handler `method` of the object called `object` and gives its encoded result. Two
     /// calls of one handler of one object with the same `idempotency_key` have the effect of one, and
-    /// the same reply.
+    /// the reply of the first, even if their bodies differ. What is not kept under the key:
+    /// - a reply of a handler that only looks: it looks again;
+    /// - an error: nothing has happened, and the call is tried anew;
+    /// - anything of a service that says itself how its calls are made repeatable and ignores keys
+    ///   ([`Service::answer_once`](crate::Service::answer_once)).
     ///
     /// # Errors
     ///
     /// [`CallError`]; [`CallError::may_have_happened`] tells whether calling again is safe.
+    /// [`CallError::BadRequest`] if the key is empty or has more than
+    /// [`MAX_IDEMPOTENCY_KEY_BYTES`](crate::MAX_IDEMPOTENCY_KEY_BYTES).
     fn call(
         &self,
         object: &str,
@@ -134,7 +140,7 @@ impl<C: Call> ObjectClient<C> {
     }
 
     /// From now on calls carry `key`: two calls of one handler with the same key have the effect of
-    /// one, and the same reply.
+    /// one, and the reply of the first; see [`Call::call`] for what is not kept.
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());

@@ -11,7 +11,7 @@ use leap_core::{
     LogRecord, ObjectId, ToCoordinator, ToParticipant, Version, WorldLine,
 };
 use leap_store::{Journal, Recovered, Store};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::shortening::Shortening;
 use crate::transport::{Connection, DirectoryEntry, Frame, FrameSender};
@@ -81,7 +81,7 @@ enum Event {
     Logged(Result<(), leap_store::JournalError>),
     Status(oneshot::Sender<CoordinatorStatus>),
     Remove(ObjectId, oneshot::Sender<Removal>),
-    End(oneshot::Sender<()>),
+    End,
 }
 
 /// What became of the wish to remove a member.
@@ -100,6 +100,8 @@ pub(crate) enum Removal {
 pub(crate) struct CoordinatorHandle {
     inbox: mpsc::UnboundedSender<Event>,
     next_link: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    /// Its sender goes when the coordinator writes nothing any more.
+    writing: watch::Receiver<()>,
 }
 
 /// Opens the log and gives the coordinator's task to be spawned, with a handle to it.
@@ -110,6 +112,7 @@ pub(crate) async fn start(
     let next_number = claim.recovered.version().unwrap_or_default() + 1;
     let (checkpoint, records) = read(claim.recovered)?;
     let (inbox, events) = mpsc::unbounded_channel();
+    let (writes, writing) = watch::channel(());
     let driver = Driver {
         core: Coordinator::recover(claim.incarnation, checkpoint, records),
         shortening: Shortening::new(claim.journal.clone()),
@@ -120,7 +123,8 @@ pub(crate) async fn start(
         homes: HashMap::new(),
         directory: BTreeMap::new(),
         removals: Vec::new(),
-        ending: None,
+        is_ending: false,
+        writes,
         news: News::default(),
         lag: Lag::default(),
         fragments: BTreeMap::new(),
@@ -130,6 +134,7 @@ pub(crate) async fn start(
         CoordinatorHandle {
             inbox,
             next_link: std::sync::Arc::default(),
+            writing,
         },
         driver.run(events),
     ))
@@ -188,11 +193,12 @@ impl CoordinatorHandle {
         status.await.ok()
     }
 
-    /// Removes a member that will never come back, so that nothing waits for it: it loses what was not inside the
-    /// boundary. Resolves when that is on record, or will not be; with nothing if the coordinator has ended.
+    /// Removes a member that will never come back, so that nothing waits for it: it loses what is not inside the
+    /// boundary. Resolves when that is on record, or will not be; with nothing if the coordinator ended before
+    /// it could tell which.
     ///
-    /// Who removes a member that lives ends it: it is refused, and its next incarnation joins with what was inside the
-    /// boundary.
+    /// Who removes a member that lives ends it: it is refused. [`Host::remove`](crate::Host::remove) says what becomes
+    /// of it, and what the removal takes back when the boundary is not known.
     pub(crate) async fn remove(&self, object: ObjectId) -> Option<Removal> {
         let (sender, removal) = oneshot::channel();
         self.tell(Event::Remove(object, sender));
@@ -201,10 +207,9 @@ impl CoordinatorHandle {
 
     /// Ends it; resolves when it writes nothing any more.
     pub(crate) async fn end(&self) {
-        let (sender, ended) = oneshot::channel();
-        self.tell(Event::End(sender));
-        // An error means that it has ended before.
-        let _ = ended.await;
+        self.tell(Event::End);
+        let mut writing = self.writing.clone();
+        while writing.changed().await.is_ok() {}
     }
 
     fn tell(&self, event: Event) {
@@ -225,8 +230,10 @@ struct Driver {
     directory: BTreeMap<ObjectId, DirectoryEntry>,
     /// Who waits for a removal.
     removals: Vec<(ObjectId, oneshot::Sender<Removal>)>,
-    /// Who has asked it to end.
-    ending: Option<oneshot::Sender<()>>,
+    /// Somebody has asked it to end.
+    is_ending: bool,
+    /// Tells by going that nothing is written any more.
+    writes: watch::Sender<()>,
     news: News,
     lag: Lag,
     /// What each object has last said of its versions. Only for people: the core has its own.
@@ -236,6 +243,15 @@ struct Driver {
 
 impl Driver {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Event>) {
+        self.serve(&mut inbox).await;
+        // Participants must look for another at once, however long the log takes to come to rest.
+        drop(inbox);
+        self.shortening.end().await;
+        drop(self.writes);
+    }
+
+    /// Does what it is told until it has to end.
+    async fn serve(&mut self, inbox: &mut mpsc::UnboundedReceiver<Event>) {
         let mut events = Vec::with_capacity(BATCH);
         self.drain();
         loop {
@@ -254,10 +270,7 @@ impl Driver {
             }
             self.drain();
             self.settle_removals();
-            if let Some(ending) = self.ending.take() {
-                self.shortening.done().await;
-                // Whoever asked may have lost patience.
-                let _ = ending.send(());
+            if self.is_ending {
                 return;
             }
             if self.core.is_superseded() {
@@ -299,7 +312,7 @@ impl Driver {
                 let _ = reply.send(self.status());
             }
             Event::Remove(object, reply) => self.remove(object, reply),
-            Event::End(done) => self.ending = Some(done),
+            Event::End => self.is_ending = true,
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ use crate::service::CallError;
 use crate::status::{HostStatus, ObjectStatus};
 use crate::sthread::SThread;
 use crate::transport::HostId;
+use crate::turnstile::Turnstile;
 use objects::Hosted;
 
 /// A process of the cluster. Clones are the same host; when the last is dropped, all it hosts stops
@@ -41,6 +42,39 @@ use objects::Hosted;
 /// // Everything embedded and in memory; `.store(..)` keeps it, `.join(..)` makes it part of a cluster.
 /// let host = Host::builder().listen("127.0.0.1:0").start().await?;
 /// println!("listening on {}", host.address().unwrap());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// What runs on it, from the first object to the end:
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use std::time::Duration;
+///
+/// use leap::{Action, Host, Machine, ObjectOptions, RemoveError, decode_reply, encode_value};
+///
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Counter(u64);
+/// # impl Machine for Counter { type Change = u64; fn apply(&mut self, by: u64) { self.0 += by; } }
+/// # #[leap::service]
+/// # impl Counter { fn add(action: &mut Action<'_, Self>, by: u64) -> u64 { action.record(by); action.0 } }
+/// let host = Host::builder().start().await?;
+/// // An object of this process, and one that is brought back whenever it stops by a failure.
+/// let here = host.add::<Counter>("here").await?;
+/// host.supervise::<Counter>("always", ObjectOptions::default(), |_life| {}).await?;
+/// here.ready().await?;
+///
+/// // Any object of the cluster is called by its name, wherever it lives.
+/// let reply = host.call("always", "add", encode_value(&7)).await?;
+/// assert_eq!(decode_reply("add", &reply), Ok(7));
+/// // The clients that `leap::service` writes do the same.
+/// assert_eq!(CounterClient::new(&host, "here").add(&1).await?, 1);
+///
+/// let status = host.status().await;
+/// assert_eq!(status.objects[1].name, "here");
+/// assert_eq!(host.remove("nobody").await, Err(RemoveError::NoMember));
+/// host.shutdown(Duration::from_secs(5)).await;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
@@ -89,6 +123,8 @@ struct Inner {
     remote: Remote,
     observation: Arc<Observation>,
     objects: RwLock<HashMap<ObjectId, Arc<dyn Hosted>>>,
+    /// Those inside claim a journal, host an object, or wait for the end of one that was replaced.
+    hosting: Turnstile,
     /// The coordinator, if it is embedded.
     coordinator: Mutex<Option<CoordinatorHandle>>,
     address: Mutex<Option<String>>,
@@ -118,19 +154,17 @@ impl Host {
     }
 
     /// Lets all objects leave in order: persists everything, waits until it is inside the boundary,
-    /// and ends; nothing is written to the store any more when this returns. What cannot be done within
-    /// `patience` is left as if the process had died.
+    /// and ends; nothing is written to the store any more when this returns, and no object can be
+    /// hosted. What cannot be done within `patience` is left as if the process had died. See the example
+    /// at [`Host`].
     pub async fn shutdown(self, patience: std::time::Duration) {
-        let objects: Vec<_> = self.inner().objects.read().values().cloned().collect();
-        for object in &objects {
-            object.protocol().tell(Event::Leave);
-        }
         let left = async {
-            let leave = async |object: &Arc<dyn Hosted>| {
-                object.protocol().stopped().await;
-                object.shortened().await;
-            };
-            join_all(objects.iter().map(leave)).await;
+            self.inner().hosting.close().await;
+            let objects: Vec<_> = self.inner().objects.read().values().cloned().collect();
+            for object in &objects {
+                object.protocol().tell(Event::Leave);
+            }
+            join_all(objects.iter().map(|object| objects::ended(&**object))).await;
             // Only now: they leave with its help.
             let coordinator = self.inner().coordinator.lock().clone();
             if let Some(coordinator) = coordinator {
@@ -173,7 +207,7 @@ impl Host {
 
     /// Calls a handler of an object of the cluster, as the outside world: the answer comes when all it
     /// depends on is inside the boundary (rule P8). See [`Call`](crate::Call) for calls with an
-    /// idempotency key.
+    /// idempotency key, and the example at [`Host`].
     ///
     /// # Errors
     ///
@@ -191,7 +225,7 @@ impl Host {
             .collect()
     }
 
-    /// How this host and its objects are.
+    /// How this host and its objects are. See the example at [`Host`].
     pub async fn status(&self) -> HostStatus {
         self.inner().status().await
     }

@@ -36,6 +36,8 @@ use crate::service::{CallError, Envelope, Machine, Service};
 use crate::shortening::Shortening;
 use crate::state_object::{PersistDone, StateError, StateObject, StoredVersions};
 use crate::sthread::SThread;
+pub use replies::MAX_IDEMPOTENCY_KEY_BYTES;
+pub(crate) use replies::check_key;
 use replies::{RecordedReply, Replies};
 
 const FORMAT: u8 = 1;
@@ -54,7 +56,8 @@ const CHECKPOINT_BYTES: usize = 1 << 20;
 const RELEASE_ATTEMPTS: usize = 16;
 
 /// A [`Machine`] that keeps its changes in a journal, and what was answered to calls with an
-/// idempotency key: the newest 65,536 replies of each object.
+/// idempotency key: the newest 65,536 replies of each object. Errors are not kept, nor what was answered
+/// by handlers that only look (see [`Action::once`] and [`Service::answer_once`]).
 ///
 /// [`Host::add`](crate::Host::add) makes it the state of an object, whose
 /// [`change`](Object::change), [`view`](Object::view) and their like lead to the machine:
@@ -79,6 +82,11 @@ const RELEASE_ATTEMPTS: usize = 16;
 /// assert_eq!((count, seen.world_line().0), (2, 0));
 /// // … and outside when it can never be lost any more.
 /// assert_eq!(counter.view_released(|counter| counter.0).await?, 2);
+/// let count = counter.change_released(|action| {
+///     action.record(3);
+///     action.0
+/// });
+/// assert_eq!(count.await?, 5);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
@@ -154,9 +162,9 @@ impl<M: Machine> Journaled<M> {
         matches!(self.journal.state(), JournalState::Fenced { .. })
     }
 
-    /// Waits until nothing is written but what is asked for from now on.
-    pub(crate) async fn shortened(&self) {
-        self.shortening.done().await;
+    /// Ends writing: waits until the journal is at rest, and refuses what comes later.
+    pub(crate) async fn end(&self) {
+        self.shortening.end().await;
     }
 
     /// Counters of the journal: records, bytes, syncs.
@@ -196,6 +204,13 @@ impl<M: Machine> Journaled<M> {
 /// // An action of one's own, without a handler.
 /// let number = orders.change(|action| Orders::order(action, "soup".into())).await?;
 /// assert_eq!(number, 1);
+/// // One that happens once, however often it is asked for.
+/// for _ in 0..2 {
+///     let ordered = orders.change(|action| {
+///         action.once("order", "table 7", |action| Ok(encode_value(&Orders::order(action, "cake".into()))))
+///     });
+///     assert_eq!(ordered.await??, "2");
+/// }
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
@@ -215,7 +230,7 @@ impl<M: Machine> Deref for Action<'_, M> {
 }
 
 impl<M: Machine> Action<'_, M> {
-    /// Records a change and applies it.
+    /// Records a change and applies it. See the example at [`Action`].
     pub fn record(&mut self, change: M::Change) {
         self.changes.put_u8(CHANGE);
         let written = postcard::to_io(&change, (&mut *self.changes).writer());
@@ -224,20 +239,22 @@ impl<M: Machine> Action<'_, M> {
     }
 
     /// Runs `handle` for the first call of `method` with `key` and records its reply with what it
-    /// changed; a later one gets the recorded reply and changes nothing. An error is not recorded: the
-    /// call has changed nothing and may be tried again.
+    /// changed; a later one gets the recorded reply and changes nothing, whatever else it asks for. An
+    /// error is not recorded: the call has changed nothing and may be tried again. See the example at [`Action`].
     ///
     /// The newest 65,536 replies of an object are kept; an older key counts as new.
     ///
     /// # Errors
     ///
-    /// That of `handle`.
+    /// That of `handle`; [`CallError::BadRequest`] if the key is empty or has more than
+    /// [`MAX_IDEMPOTENCY_KEY_BYTES`].
     pub fn once(
         &mut self,
         method: &str,
         key: &str,
         handle: impl FnOnce(&mut Self) -> Result<Bytes, CallError>,
     ) -> Result<Bytes, CallError> {
+        check_key(method, key)?;
         if let Some(reply) = self.replies.find(method, key) {
             return Ok(reply);
         }
@@ -265,7 +282,7 @@ impl<M: Machine> Action<'_, M> {
         self.context.send(to, request.encode());
     }
 
-    /// Makes another object run a handler, exactly once, without an answer.
+    /// Makes another object run a handler, exactly once, without an answer. See the example at [`Action`].
     pub fn tell(&self, to: ObjectId, method: &str, body: Bytes) {
         self.context.send(
             to,
@@ -369,7 +386,7 @@ impl<S: Service> Action<'_, S> {
 
 /// Actions on machines, without the detour through the context.
 impl<S: Service> Object<Journaled<S>> {
-    /// Runs an action on the machine.
+    /// Runs an action on the machine. See the example at [`Journaled`].
     ///
     /// # Errors
     ///
@@ -382,7 +399,7 @@ impl<S: Service> Object<Journaled<S>> {
             .await
     }
 
-    /// Looks at the machine; the sthread depends on what was seen.
+    /// Looks at the machine; the sthread depends on what was seen. See the example at [`Journaled`].
     ///
     /// # Errors
     ///
@@ -392,7 +409,8 @@ impl<S: Service> Object<Journaled<S>> {
     }
 
     /// Runs an action for the outside world: its result comes when all it depends on is inside the
-    /// boundary (rule P8). If that was rolled back, nobody has seen anything of it, and it runs again.
+    /// boundary (rule P8). If that was rolled back, nobody has seen anything of it, and it runs again. See
+    /// the example at [`Journaled`].
     ///
     /// # Errors
     ///
@@ -422,7 +440,7 @@ impl<S: Service> Object<Journaled<S>> {
     }
 
     /// Looks at the machine for the outside world: what was seen comes when it is inside the boundary
-    /// (rule P8).
+    /// (rule P8). See the example at [`Journaled`].
     ///
     /// # Errors
     ///

@@ -34,12 +34,13 @@ mod sthread;
 pub mod testing;
 pub mod tower;
 mod transport;
+mod turnstile;
 
 pub use bytes::Bytes;
 pub use client::{Call, Client, ClientError, ObjectClient};
 pub use coordinator::CoordinatorError;
 pub use host::{Host, HostBuilder, HostError, ObjectOptions, RemoveError, WeakHost};
-pub use journaled::{Action, Journaled};
+pub use journaled::{Action, Journaled, MAX_IDEMPOTENCY_KEY_BYTES};
 pub use leap_core::{
     Admission, Header, Incarnation, ObjectId, RolledBack, Speculation, Version, VersionMetadata,
     WorldLine,

@@ -66,6 +66,37 @@ use crate::sthread::SThread;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
+///
+/// The ways in and out:
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # use leap::{Host, Machine, Service};
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Counter(u64);
+/// # impl Machine for Counter { type Change = u64; fn apply(&mut self, by: u64) { self.0 += by; } }
+/// # impl Service for Counter {}
+/// # let host = Host::builder().start().await?;
+/// # let counter = host.add::<Counter>("counter").await?;
+/// # let other = host.add::<Counter>("other").await?;
+/// // Inside the cluster nothing is waited for. What is read, or leaves an action, carries what it depends on …
+/// let (count, sthread) = counter.read(|state| state.view(|counter| counter.0)).await?;
+/// let message = counter.change(|counter| {
+///     counter.record(count + 1);
+///     (counter.0, counter.context().header())
+/// });
+/// let (count, header) = message.await?;
+/// // … and whoever consumes it depends on that too.
+/// other.receive(&header, |state, context| state.change(context, |other| other.record(count))).await?;
+/// other.merge(sthread, |state, context| state.change(context, |other| other.record(1))).await?;
+/// assert_eq!(other.view_released(|other| other.0).await?, 2);
+///
+/// // It leaves when all of it is inside the boundary, and then nobody has to roll back.
+/// other.leave().await?;
+/// assert!(other.action(|_, _| ()).await.is_err());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct Object<S> {
     shared: Arc<Shared<S>>,
 }
@@ -127,7 +158,7 @@ impl<S: StateObject> Object<S> {
     }
 
     /// Runs an action: an atomic block that changes the state (rule P1). Waits while the object is
-    /// being restored. The closure must not block.
+    /// being restored. The closure must not block. See the example at [`Object`].
     ///
     /// # Errors
     ///
@@ -161,7 +192,8 @@ impl<S: StateObject> Object<S> {
         Ok(self.shared.act(act))
     }
 
-    /// Runs an action that changes nothing, and gives an sthread that depends on what was read.
+    /// Runs an action that changes nothing, and gives an sthread that depends on what was read. See the
+    /// example at [`Object`].
     ///
     /// # Errors
     ///
@@ -189,7 +221,7 @@ impl<S: StateObject> Object<S> {
     }
 
     /// Runs an action that consumes a message with `header`: the object depends on what the message
-    /// depends on (rules P3 to P5). Waits for whatever must come first.
+    /// depends on (rules P3 to P5). Waits for whatever must come first. See the example at [`Object`].
     ///
     /// # Errors
     ///
@@ -237,7 +269,7 @@ impl<S: StateObject> Object<S> {
         Ok(self.shared.act(act))
     }
 
-    /// Runs an action in which an sthread merges into the object.
+    /// Runs an action in which an sthread merges into the object. See the example at [`Object`].
     ///
     /// # Errors
     ///
@@ -252,7 +284,7 @@ impl<S: StateObject> Object<S> {
     }
 
     /// Leaves the cluster when everything is inside the boundary; nobody will have to roll back. No
-    /// further action may be started.
+    /// further action may be started. See the example at [`Object`].
     ///
     /// # Errors
     ///

@@ -72,6 +72,47 @@ static NEXT_STORE: AtomicU64 = AtomicU64::new(0);
 /// it through its own connection, which can fail. See the [module documentation](self).
 ///
 /// What a test asks for must be possible: methods panic when it is not.
+///
+/// Faults, and waiting until they are overcome:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use leap::testing::Cluster;
+/// use leap::{Action, Machine};
+///
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Counter(u64);
+/// # impl Machine for Counter { type Change = u64; fn apply(&mut self, by: u64) { self.0 += by; } }
+/// # #[leap::service]
+/// # impl Counter { fn add(action: &mut Action<'_, Self>, by: u64) -> u64 { action.record(by); action.0 } }
+/// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+/// let cluster = Cluster::new().await;
+/// let counter = cluster.host("a").await.add::<Counter>("counter").await?;
+/// let outside = CounterClient::new(cluster.client("a"), "counter");
+///
+/// // What happens inside the cluster goes on without the coordinator; whoever is outside waits for it.
+/// cluster.cut("a", Cluster::COORDINATOR);
+/// let call = tokio::spawn(async move { outside.add(&1).await });
+/// tokio::time::sleep(Duration::from_secs(3)).await;
+/// assert!(!call.is_finished());
+/// cluster.heal("a", Cluster::COORDINATOR);
+/// assert_eq!(call.await??, 1);
+///
+/// cluster.slow("a", Cluster::COORDINATOR, Duration::from_millis(50));
+/// counter.change(|counter| counter.record(1)).await?;
+/// cluster.settled().await;
+///
+/// // An object whose storage fails stops, rather than to go on with what may be lost.
+/// cluster.break_storage("a");
+/// counter.change(|counter| counter.record(1)).await?;
+/// counter.stopped().await;
+/// cluster.mend_storage("a");
+/// let counter = cluster.host("a").await.add::<Counter>("counter").await?;
+/// assert_eq!(counter.view_released(|counter| counter.0).await?, 2);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Cluster {
     network: InProcess,
@@ -220,24 +261,26 @@ impl Cluster {
 /// Faults.
 impl Cluster {
     /// Breaks the link between two hosts; what was under way is lost. Both try to connect again in vain
-    /// until [`Cluster::heal`].
+    /// until [`Cluster::heal`]. See the example at [`Cluster`].
     pub fn cut(&self, a: &str, b: &str) {
         self.network.cut(a, b);
     }
 
-    /// Lets two hosts connect again.
+    /// Lets two hosts connect again. See the example at
+    /// [`Cluster`].
     pub fn heal(&self, a: &str, b: &str) {
         self.network.heal(a, b);
     }
 
-    /// From now on what one of two hosts sends arrives at the other `latency` later.
+    /// From now on what one of two hosts sends arrives at the other `latency` later. See the example at
+    /// [`Cluster`].
     pub fn slow(&self, a: &str, b: &str, latency: Duration) {
         self.network.set_latency(a, b, latency);
     }
 
     /// The host can neither read nor write the store until [`Cluster::mend_storage`]. What it began to
     /// write before that waits, and after 10 seconds on the cluster's clock it gives up: then the
-    /// journals concerned fail.
+    /// journals concerned fail. See the example at [`Cluster`].
     ///
     /// # Panics
     ///
@@ -248,7 +291,8 @@ impl Cluster {
         });
     }
 
-    /// The host reaches the store again.
+    /// The host reaches the store again. See the example at
+    /// [`Cluster`].
     ///
     /// # Panics
     ///
@@ -264,7 +308,7 @@ impl Cluster {
 /// Waiting.
 impl Cluster {
     /// Waits until the boundary has caught up: every message between objects is consumed, and all that
-    /// the objects of running hosts have done can never be rolled back.
+    /// the objects of running hosts have done can never be rolled back. See the example at [`Cluster`].
     ///
     /// # Panics
     ///

@@ -5,6 +5,10 @@
 //! - `held.len() + free.len() + untouched == capacity`, where `untouched` units have never been given.
 //! - A unit is held by one trip at most.
 //! - A trip holds one unit at most: reserving again gives the same one, and is counted as repeated.
+//!
+//! A stored state of which that is not true is refused; a change that would break it changes nothing.
+
+mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,6 +22,7 @@ const LONGEST_PAGE: usize = 10_000;
 
 /// A state object that reserves units for trips.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(try_from = "stored::Stored")]
 pub struct Inventory {
     capacity: u64,
     /// Units from here on were never given.
@@ -81,18 +86,19 @@ impl Machine for Inventory {
 
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Provided(capacity) => self.capacity = capacity,
-            Change::Reserved(trip) => {
+            Change::Provided(capacity) => self.capacity = self.capacity.max(capacity),
+            Change::Reserved(trip) if !self.is_full() && !self.held.contains_key(&trip) => {
                 let unit = self.first_free();
                 if !self.free.remove(&unit) {
                     self.next_unit += 1;
                 }
                 self.held.insert(trip, unit);
             }
-            Change::Cancelled(trip) => {
+            Change::Cancelled(trip) if self.held.contains_key(&trip) => {
                 self.free.extend(self.held.remove(&trip));
                 self.cancelled += 1;
             }
+            Change::Reserved(_) | Change::Cancelled(_) => {}
             Change::Repeated => self.repeated += 1,
         }
     }

@@ -17,7 +17,33 @@ pub enum KeyValueCallError {
     Call(#[from] CallError),
 }
 
-/// Calls a [`KeyValueStore`](super::KeyValueStore) by its name. See the [module](super) for an example.
+/// Calls a [`KeyValueStore`](super::KeyValueStore) by its name.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use leap::Host;
+/// use leap_services::kv::{KeyValueCallError, KeyValueClient, KeyValueError, KeyValueStore, Scan};
+///
+/// let host = Host::builder().start().await?;
+/// host.add::<KeyValueStore>("settings").await?;
+/// let settings = KeyValueClient::new(&host, "settings");
+/// settings.put("colour", "blue").await?;
+/// settings.put("size", "7").await?;
+/// assert_eq!(settings.get("colour").await?, Some("blue".into()));
+///
+/// // Only if nobody was faster.
+/// let swap = settings.compare_and_swap("size", Some("6".into()), Some("8".into()));
+/// let refused = swap.await.unwrap_err();
+/// let found = Some("7".into());
+/// assert_eq!(refused, KeyValueCallError::Refused(KeyValueError::Mismatch { found }));
+///
+/// assert!(settings.delete("colour").await?);
+/// let page = settings.scan(&Scan::default()).await?;
+/// assert_eq!(page.entries, [("size".to_owned(), "7".into())]);
+/// assert_eq!(page.next, None);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone)]
 pub struct KeyValueClient<C> {
     store: ObjectClient<C>,
@@ -31,7 +57,7 @@ impl<C: Call> KeyValueClient<C> {
         }
     }
 
-    /// The value of `key`, if it has one.
+    /// The value of `key`, if it has one. See the example at [`KeyValueClient`].
     ///
     /// # Errors
     ///
@@ -40,7 +66,7 @@ impl<C: Call> KeyValueClient<C> {
         self.store.call("get", key).await
     }
 
-    /// Gives `key` a value.
+    /// Gives `key` a value. See the example at [`KeyValueClient`].
     ///
     /// # Errors
     ///
@@ -59,6 +85,8 @@ impl<C: Call> KeyValueClient<C> {
 
     /// Takes the value of `key` away; tells whether it had one.
     ///
+    /// See the example at [`KeyValueClient`].
+    ///
     /// # Errors
     ///
     /// [`CallError`].
@@ -67,6 +95,8 @@ impl<C: Call> KeyValueClient<C> {
     }
 
     /// Gives `key` the value `new`, or none, if it has the value `expected`, or none.
+    ///
+    /// See the example at [`KeyValueClient`].
     ///
     /// # Errors
     ///
@@ -85,7 +115,7 @@ impl<C: Call> KeyValueClient<C> {
         self.write("compare_and_swap", &swap).await
     }
 
-    /// A page of a range of keys.
+    /// A page of a range of keys. See the example at [`KeyValueClient`].
     ///
     /// # Errors
     ///

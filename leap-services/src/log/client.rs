@@ -18,7 +18,30 @@ pub enum LogCallError {
     Call(#[from] CallError),
 }
 
-/// Calls a [`Log`](super::Log) by its name. See the [module](super) for an example.
+/// Calls a [`Log`](super::Log) by its name.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use leap::Host;
+/// use leap_services::log::{Log, LogCallError, LogClient, LogError};
+///
+/// let host = Host::builder().start().await?;
+/// host.add::<Log>("orders").await?;
+/// let orders = LogClient::new(&host, "orders");
+/// // Whoever waits gets the next entry as soon as it can never be lost.
+/// let reader = LogClient::new(&host, "orders");
+/// let (read, appended) = futures::join!(reader.wait(0, 10), orders.append(vec!["tea".into()]));
+/// assert_eq!((read?, appended?), (vec!["tea".into()], 0));
+///
+/// orders.append(vec!["cake".into(), "soup".into()]).await?;
+/// assert_eq!(orders.tail().await?, 3);
+/// orders.trim(1).await?;
+/// assert_eq!(orders.read(1, 10).await?, ["cake".into(), "soup".into()]);
+/// let refused = orders.read(0, 10).await;
+/// assert_eq!(refused, Err(LogCallError::Refused(LogError::Trimmed { first: 1 })));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone)]
 pub struct LogClient<C> {
     log: ObjectClient<C>,
@@ -32,7 +55,7 @@ impl<C: Call> LogClient<C> {
         }
     }
 
-    /// Appends entries; gives the first one's offset.
+    /// Appends entries; gives the first one's offset. See the example at [`LogClient`].
     ///
     /// # Errors
     ///
@@ -41,7 +64,7 @@ impl<C: Call> LogClient<C> {
         self.ask("append", &entries).await
     }
 
-    /// Up to `max` entries from the offset `from` on, possibly fewer; none at the tail.
+    /// Up to `max` entries from the offset `from` on, possibly fewer; none at the tail. See the example at [`LogClient`].
     ///
     /// # Errors
     ///
@@ -51,7 +74,7 @@ impl<C: Call> LogClient<C> {
     }
 
     /// As [`read`](Self::read), but waits until there is at least one entry. Not from inside a workflow or
-    /// an action: only a caller from outside can wait.
+    /// an action: only a caller from outside can wait. See the example at [`LogClient`].
     ///
     /// # Errors
     ///
@@ -60,7 +83,7 @@ impl<C: Call> LogClient<C> {
         self.ask("wait", &(from, max)).await
     }
 
-    /// The offset that the next entry gets.
+    /// The offset that the next entry gets. See the example at [`LogClient`].
     ///
     /// # Errors
     ///
@@ -69,7 +92,7 @@ impl<C: Call> LogClient<C> {
         self.log.call("tail", &()).await
     }
 
-    /// Drops all entries before the offset `before`.
+    /// Drops all entries before the offset `before`. See the example at [`LogClient`].
     ///
     /// # Errors
     ///

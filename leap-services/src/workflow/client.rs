@@ -22,6 +22,40 @@ use super::instances::InstanceStatus;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// All that can be asked for:
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use std::time::Duration;
+///
+/// use leap::{Host, ObjectOptions};
+/// use leap_services::workflow::{Engine, EngineError, EngineClient, Phase};
+/// # use leap_services::workflow::{WorkflowContext, WorkflowError};
+/// async fn wait(ctx: WorkflowContext, seconds: u64) -> Result<u64, WorkflowError> {
+///     ctx.sleep(Duration::from_secs(seconds)).await?;
+///     Ok(seconds)
+/// }
+///
+/// let host = Host::builder().start().await?;
+/// let engine = Engine::builder().register("wait", wait);
+/// let engine = engine.start(&host, "workflows", ObjectOptions::default()).await?;
+/// // A program outside the cluster gives a `leap::Client` in the place of the host.
+/// let engine = EngineClient::new(&host, "workflows");
+/// let nothing: u64 = engine.run("wait", "short", &0).await?;
+/// assert_eq!(nothing, 0);
+/// // An id has one result, whoever asks, and however often.
+/// assert_eq!(engine.result::<u64>("short").await?, 0);
+///
+/// engine.start("wait", "long", &3600).await?;
+/// assert_eq!(engine.status("long").await?.phase, Phase::Running);
+/// engine.cancel("long").await?;
+/// assert!(matches!(engine.result::<u64>("long").await, Err(EngineError::Workflow(_))));
+/// let ids: Vec<_> = engine.list(None, 10).await?.into_iter().map(|instance| instance.id).collect();
+/// assert_eq!(ids, ["long", "short"]);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone)]
 pub struct EngineClient<C> {
     caller: C,
@@ -107,14 +141,15 @@ impl<C: Call> EngineClient<C> {
         self.ask("cancel", id, id).await
     }
 
-    /// Every request carries a key, so that a caller may try it again whatever happened.
+    /// Every request carries a key, so that a caller may try it again whatever happened. Which one does not
+    /// matter: the engine ignores keys, since ids do their work.
     async fn ask<R: DeserializeOwned>(
         &self,
         method: &str,
         id: &str,
         request: &(impl Serialize + ?Sized),
     ) -> Result<R, EngineError> {
-        let engine = ObjectClient::new(&self.caller, &self.engine).idempotency_key(id);
+        let engine = ObjectClient::new(&self.caller, &self.engine).idempotency_key("any");
         let reply: Result<R, EngineError> =
             engine
                 .call(method, request)

@@ -30,6 +30,30 @@ use super::run::{Run, Turn, Undo, wait};
 ///     Ok(room.await? + seat.await?)
 /// }
 /// ```
+///
+/// The other kinds of steps:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use leap_services::workflow::{RetryPolicy, WorkflowContext, WorkflowError};
+///
+/// async fn remind(ctx: WorkflowContext, customer: String) -> Result<(), WorkflowError> {
+///     // What differs from run to run is taken from the first.
+///     let number = ctx.run("draw", || async { std::process::id() }).await?;
+///     ctx.sleep(Duration::from_secs(24 * 3600)).await?;
+///     let policy = RetryPolicy { attempts: Some(3), ..RetryPolicy::default() };
+///     // Outside, and once: whoever sends it knows it by its token.
+///     let send = |token: String| {
+///         let customer = customer.clone();
+///         async move {
+///             println!("{token}: reminder {number} for {customer}");
+///             Ok::<_, std::io::Error>(())
+///         }
+///     };
+///     ctx.effect_with("send", policy, send).await
+/// }
+/// ```
 #[derive(Clone)]
 pub struct WorkflowContext {
     run: Arc<Run>,
@@ -102,7 +126,8 @@ impl WorkflowContext {
     /// Does `work` and records what it gives; later runs get that. For what the workflow's code must
     /// not do by itself: read a clock, draw a random number, ask someone something, compute long. If the
     /// engine crashes before the record is durable, the work is done again; so it must not change
-    /// anything outside: that is what [`effect`](Self::effect) is for.
+    /// anything outside: that is what [`effect`](Self::effect) is for. See the example at
+    /// [`WorkflowContext`].
     ///
     /// # Errors
     ///
@@ -165,7 +190,8 @@ impl WorkflowContext {
     /// `act` gets a token that names this effect: the same for every attempt, and nobody else's. If
     /// the engine crashes before the record is durable, `act` runs again with the same token; give it to
     /// whoever performs the effect, so that they perform it once. An error of `act` is taken for
-    /// temporary, and it is tried again as `policy` says; a final refusal belongs in `T`.
+    /// temporary, and it is tried again as `policy` says; a final refusal belongs in `T`. See the example at
+    /// [`WorkflowContext`].
     ///
     /// # Errors
     ///
@@ -203,7 +229,8 @@ impl WorkflowContext {
         }
     }
 
-    /// Waits until `duration` has passed since the first run came here. To the millisecond.
+    /// Waits until `duration` has passed since the first run came here. To the millisecond. See the example at
+    /// [`WorkflowContext`].
     ///
     /// # Errors
     ///

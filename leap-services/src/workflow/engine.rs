@@ -155,8 +155,37 @@ impl EngineBuilder {
 
 /// A hosted workflow engine. Clones are the same engine. It lives as long as its host does.
 ///
-/// All that it answers is for the outside world: it comes when it can never be lost (rule P8). See the
-/// [module](super) for an example.
+/// All that it answers is for the outside world: it comes when it can never be lost (rule P8).
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use std::time::Duration;
+///
+/// use leap::{Host, ObjectOptions};
+/// use leap_services::workflow::{Engine, EngineError, Phase};
+/// # use leap_services::workflow::{WorkflowContext, WorkflowError};
+/// async fn wait(ctx: WorkflowContext, seconds: u64) -> Result<u64, WorkflowError> {
+///     ctx.sleep(Duration::from_secs(seconds)).await?;
+///     Ok(seconds)
+/// }
+///
+/// let host = Host::builder().start().await?;
+/// let engine = Engine::builder().register("wait", wait);
+/// let engine = engine.start(&host, "workflows", ObjectOptions::default()).await?;
+/// let nothing: u64 = engine.run("wait", "short", &0).await?;
+/// assert_eq!(nothing, 0);
+/// // An id has one result, whoever asks, and however often.
+/// assert_eq!(engine.result::<u64>("short").await?, 0);
+///
+/// engine.start("wait", "long", &3600).await?;
+/// assert_eq!(engine.status("long").await?.phase, Phase::Running);
+/// engine.cancel("long").await?;
+/// assert!(matches!(engine.result::<u64>("long").await, Err(EngineError::Workflow(_))));
+/// let ids: Vec<_> = engine.list(None, 10).await?.into_iter().map(|instance| instance.id).collect();
+/// assert_eq!(ids, ["long", "short"]);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Engine {
     object: watch::Receiver<Option<Object<Journaled<Instances>>>>,
@@ -182,7 +211,7 @@ impl Engine {
     }
 
     /// Starts an instance called `id`; returns when the start can never be lost. Starting again with the
-    /// same id, workflow and input does nothing.
+    /// same id, workflow and input does nothing. See the example at [`Engine`].
     ///
     /// # Errors
     ///
@@ -218,7 +247,7 @@ impl Engine {
         )
     }
 
-    /// Waits for the result of an instance.
+    /// Waits for the result of an instance. See the example at [`Engine`].
     ///
     /// # Errors
     ///
@@ -228,7 +257,7 @@ impl Engine {
         decode(id, &result(&self.object(), find).await?)
     }
 
-    /// How far an instance is.
+    /// How far an instance is. See the example at [`Engine`].
     ///
     /// # Errors
     ///
@@ -257,7 +286,7 @@ impl Engine {
 
     /// Asks an instance to end early: steps that it waits for, and those that it asks for from now on,
     /// fail with [`WorkflowError::Cancelled`], until it gives up and compensates. An effect's running
-    /// attempt is not interrupted. One that has finished is left as it is.
+    /// attempt is not interrupted. One that has finished is left as it is. See the example at [`Engine`].
     ///
     /// # Errors
     ///

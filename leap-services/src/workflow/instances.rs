@@ -13,6 +13,7 @@
 mod actions;
 mod live;
 mod service;
+mod stored;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -81,7 +82,19 @@ impl StepId {
 /// | `status` | the id | `Result<InstanceStatus, EngineError>` |
 /// | `cancel` | the id | `Result<(), EngineError>` |
 /// | `list` | `(after: null or id, limit)` | `Vec<InstanceStatus>` in the order of ids |
+///
+/// All may be called again whatever happened, since ids make sure that it happens once; idempotency keys
+/// are ignored.
+///
+/// # Invariants
+///
+/// - `numbers` leads from the id of each instance to its number, and nowhere else; numbers are below `next`.
+/// - `finished` has each instance that has finished once, and no other.
+///
+/// A stored state of which they are not true is refused, and so are changes that would break them: they
+/// change nothing. An engine writes none.
 #[derive(Default, Serialize, Deserialize)]
+#[serde(try_from = "stored::Stored")]
 pub struct Instances {
     /// The number of the next instance.
     next: u64,
@@ -183,7 +196,7 @@ impl Machine for Instances {
                 workflow,
                 id,
                 input,
-            } => {
+            } if !self.numbers.contains_key(&id) => {
                 self.numbers.insert(id.clone(), self.next);
                 let instance = Instance {
                     workflow,
@@ -195,6 +208,7 @@ impl Machine for Instances {
                 self.by_number.insert(self.next, instance);
                 self.next += 1;
             }
+            Change::Started { .. } => {}
             Change::Asked {
                 step,
                 name,
@@ -224,7 +238,7 @@ impl Machine for Instances {
             }
             Change::CancelRequested { instance } => self.cancel(instance),
             Change::Finished { instance, outcome } => {
-                if let Some(ended) = self.by_number.get_mut(&instance) {
+                if let Some(ended) = self.unfinished(instance) {
                     ended.state = State::Finished(outcome);
                     ended.steps = Vec::new();
                     self.finished.push_back(instance);
@@ -244,7 +258,7 @@ impl Machine for Instances {
 
 impl Instances {
     fn put(&mut self, step: StepId, content: Step) {
-        if let Some(instance) = self.by_number.get_mut(&step.instance()) {
+        if let Some(instance) = self.unfinished(step.instance()) {
             let index = step.index();
             if instance.steps.len() <= index {
                 instance.steps.resize_with(index + 1, || None);
@@ -253,8 +267,13 @@ impl Instances {
         }
     }
 
+    fn unfinished(&mut self, number: u64) -> Option<&mut Instance> {
+        let instance = self.by_number.get_mut(&number)?;
+        (!matches!(instance.state, State::Finished(_))).then_some(instance)
+    }
+
     fn cancel(&mut self, instance: u64) {
-        if let Some(instance) = self.by_number.get_mut(&instance) {
+        if let Some(instance) = self.unfinished(instance) {
             instance.state = State::Cancelling;
             let open = instance
                 .steps

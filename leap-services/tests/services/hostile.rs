@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use bolero::check;
-use leap::{CallError, Host, Machine, ObjectOptions};
+use leap::{CallError, Host, Machine, ObjectOptions, Service};
 use leap_services::kv::KeyValueStore;
 use leap_services::log::Log;
 use leap_services::workflow::{Engine, Instances, WorkflowContext, WorkflowError};
@@ -35,10 +35,21 @@ impl Hostile {
     }
 }
 
-/// What is read as a state is written as one that is the same.
-fn restore<M: Machine>(bytes: &[u8]) {
-    if let Some(state) = again::<M>(bytes) {
-        assert_eq!(again::<M>(&state), Some(state));
+/// What is read as a state is written as one that is the same, answers questions, and takes changes.
+fn restore<S: Service>(bytes: &[u8], questions: &[(&str, &str)], changes: &[&[u8]]) {
+    let Some(state) = again::<S>(bytes) else {
+        return;
+    };
+    assert_eq!(again::<S>(&state).as_ref(), Some(&state));
+    let mut service: S = postcard::from_bytes(&state).expect("it was written");
+    for change in changes {
+        for (method, body) in questions {
+            let answer = service.query(method, body.as_bytes());
+            serde_json::from_slice::<Value>(&answer.expect("it is a question")).expect("JSON");
+        }
+        service.apply(postcard::from_bytes(change).expect("it is a change"));
+        let kept = postcard::to_stdvec(&service).expect("a state can be written");
+        assert_eq!(again::<S>(&kept), Some(kept));
     }
 }
 
@@ -58,7 +69,13 @@ fn fuzz_changes_of_a_store() {
 
 #[test]
 fn fuzz_states_of_a_store() {
-    check!().for_each(|bytes: &[u8]| restore::<KeyValueStore>(bytes));
+    let questions = [
+        ("get", r#""k""#),
+        ("scan", "{}"),
+        ("scan", r#"{"from": "a"}"#),
+    ];
+    let changes: [&[u8]; 2] = [b"\0\x01k\x01v", b"\x01\x01k"];
+    check!().for_each(|bytes: &[u8]| restore::<KeyValueStore>(bytes, &questions, &changes));
 }
 
 #[test]
@@ -72,7 +89,34 @@ fn fuzz_changes_of_a_log() {
 
 #[test]
 fn fuzz_states_of_a_log() {
-    check!().for_each(|bytes: &[u8]| restore::<Log>(bytes));
+    check!().for_each(|bytes: &[u8]| restore_log(bytes));
+}
+
+fn restore_log(bytes: &[u8]) {
+    let questions = [("tail", ""), ("read", "[0, 9]"), ("read", "[300, 9]")];
+    // Two more entries, trimmed a little, and more than there is.
+    let changes: [&[u8]; 4] = [
+        b"\0\x02\x01a\x01b",
+        b"\x01\x01",
+        b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        b"\0\x01\x01c",
+    ];
+    restore::<Log>(bytes, &questions, &changes);
+}
+
+#[test]
+fn a_log_whose_offsets_contradict_each_other_is_refused() {
+    let encode = |first: u64| postcard::to_stdvec(&(first, vec!["a"])).unwrap();
+    for (first, is_log) in [
+        (0, true),
+        (u64::MAX / 4, true),
+        (u64::MAX / 2, false),
+        (u64::MAX, false),
+    ] {
+        let read = postcard::from_bytes::<Log>(&encode(first));
+        assert_eq!(read.is_ok(), is_log, "{first}");
+        restore_log(&encode(first));
+    }
 }
 
 #[test]
@@ -86,7 +130,59 @@ fn fuzz_changes_of_workflows() {
 
 #[test]
 fn fuzz_states_of_workflows() {
-    check!().for_each(|bytes: &[u8]| restore::<Instances>(bytes));
+    check!().for_each(|bytes: &[u8]| restore_instances(bytes));
+}
+
+fn restore_instances(bytes: &[u8]) {
+    let changes: [&[u8]; 7] = [
+        b"\0\x01w\x01i\0",
+        // The first step of the instance 0 is asked for, and answered.
+        b"\x01\0\x01s\0",
+        b"\x02\0\0\x011",
+        b"\x04\0",
+        b"\x05\0\0\x011",
+        b"\x06\x01",
+        b"\0\x01w\x01i\0",
+    ];
+    restore::<Instances>(bytes, &[("list", "[null, 9]")], &changes);
+}
+
+#[test]
+fn instances_that_contradict_each_other_are_refused() {
+    // One that runs: its workflow, id, input, steps and state; and one that has finished.
+    let no_steps = Vec::<u8>::new();
+    let runs = ("w", "i", "1", &no_steps, 0_u8);
+    let finished = ("w", "i", "1", &no_steps, (2_u8, 0_u8, "7"));
+    let one = |id: &'static str, number: u64| vec![(id, number)];
+    let is_state = |state: Vec<u8>| {
+        restore_instances(&state);
+        postcard::from_bytes::<Instances>(&state).is_ok()
+    };
+    let none = Vec::<u64>::new();
+    for (next, numbers, list, right) in [
+        (1_u64, one("i", 0), &none, true),
+        (0, one("i", 0), &none, false),
+        (u64::MAX, one("i", 0), &none, false),
+        (1, one("j", 0), &none, false),
+        (2, one("i", 1), &none, false),
+        (1, vec![], &none, false),
+        (1, vec![("i", 0), ("j", 0)], &none, false),
+        (1, one("i", 0), &vec![0], false),
+    ] {
+        let state = (next, vec![(0_u64, runs)], numbers, list);
+        let state = postcard::to_stdvec(&state).unwrap();
+        assert_eq!(is_state(state.clone()), right, "{state:?}");
+    }
+    for (list, right) in [
+        (vec![0], true),
+        (none, false),
+        (vec![0, 0], false),
+        (vec![0, 1], false),
+    ] {
+        let state = (1_u64, vec![(0_u64, finished)], one("i", 0), list);
+        let state = postcard::to_stdvec(&state).unwrap();
+        assert_eq!(is_state(state.clone()), right, "{state:?}");
+    }
 }
 
 /// A request for each handler of the workflow engine. Those of the other services are the node's to try.

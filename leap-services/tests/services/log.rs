@@ -111,3 +111,18 @@ async fn an_append_that_is_too_large_is_refused() -> Result<()> {
     assert_eq!(log.tail().await?, 0);
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn waiting_with_an_idempotency_key_seals_nothing() -> Result<()> {
+    let world = World::new().await?;
+    let log = world.host.add::<Log>("log").await?;
+    LogClient::new(&world.host, "log")
+        .append(entries(0..2))
+        .await?;
+    let sealed = log.state().statistics().records;
+    let waited = leap::Call::call(&world.host, "log", "wait", "[0, 10]".into(), Some("one"));
+    assert_eq!(waited.await?, r#"{"Ok":["0","1"]}"#);
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(log.state().statistics().records, sealed);
+    Ok(())
+}

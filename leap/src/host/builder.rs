@@ -13,6 +13,7 @@ use crate::coordinator::CoordinatorError;
 use crate::links::Links;
 use crate::observation::Observation;
 use crate::transport::{HostId, Network, TransportError};
+use crate::turnstile::Turnstile;
 
 /// How the objects of a host run unless they are given something else.
 ///
@@ -152,6 +153,7 @@ impl HostBuilder {
             links,
             remote: Remote::of(&network),
             objects: RwLock::default(),
+            hosting: Turnstile::default(),
             coordinator: Mutex::default(),
             address: Mutex::default(),
             tasks: Mutex::default(),

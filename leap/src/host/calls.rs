@@ -11,7 +11,7 @@ use leap_core::ObjectId;
 use super::{Host, Hosted, Inner};
 use crate::client::Call;
 use crate::client::remote::{is_forwarded, status_of, unreachable_status};
-use crate::journaled::Journaled;
+use crate::journaled::{Journaled, check_key};
 use crate::object::{LifePhase, Object};
 use crate::service::{CallError, Service};
 use crate::transport::CallHandler;
@@ -70,6 +70,9 @@ impl Inner {
         request: CallRequest,
         forward: Forward,
     ) -> Result<Bytes, CallError> {
+        if let Some(key) = &request.idempotency_key {
+            check_key(&request.method, key)?;
+        }
         let id = ObjectId::from_name(&request.object);
         let here = self.objects.read().get(&id).cloned();
         let elsewhere = self

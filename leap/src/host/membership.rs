@@ -15,9 +15,13 @@ pub enum RemoveError {
     /// A new incarnation of it has come meanwhile, and is a member as before.
     #[error("the object has come back and is a member as before")]
     CameBack,
-    /// The coordinator is elsewhere, or has ended.
+    /// The coordinator is elsewhere.
     #[error("the coordinator is not here; ask the node that embeds it")]
     NotTheCoordinator,
+    /// The coordinator ended before it could tell: the removal may be on record or not. Removing the object again
+    /// where the coordinator runs next does no harm.
+    #[error("the coordinator ended; nobody knows whether the object is removed")]
+    InDoubt,
 }
 
 impl Host {
@@ -28,18 +32,23 @@ impl Host {
     /// An object that lives is ended by it; when it is hosted again, it joins anew with what was inside the
     /// boundary.
     ///
-    /// # What was released may be taken back
+    /// # When the boundary is not known
     ///
-    /// Only in one case, and by nothing else: when the boundary is not known
-    /// ([`ClusterStatus::boundary_is_known`](crate::ClusterStatus)), because the coordinator has just begun and
-    /// this very member has not reported. The removal decides blindly then, from what those who are connected
-    /// know. It may roll back what the removed object alone knew to be inside the boundary, even if the outside
-    /// world was told of it; such an object is refused for good if it comes back. So when the boundary is not
-    /// known, bring the object back if there is any way to.
+    /// So it is ([`ClusterStatus::boundary_is_known`](crate::ClusterStatus)) when the coordinator has just begun
+    /// and this very member has not reported: nobody can say then what of the removed object was inside. What
+    /// others have stored stays, and what it has seen of the removed object counts as inside the boundary. Only
+    /// what is volatile goes, with what depends on something volatile of an object that was heard; nothing of
+    /// that was ever released.
+    ///
+    /// It costs trust in what nobody can check: what stays may rest on versions that the removed object had not
+    /// stored. And if the object comes back after all, it is refused for good where its storage contradicts
+    /// what others rest on, or rests on objects that were removed in the same way
+    /// ([`Refusal::LostCommitted`](leap_core::message::Refusal), [`Refusal::Removed`](leap_core::message::Refusal)).
+    /// So when the boundary is not known, bring the object back if there is any way to.
     ///
     /// # Errors
     ///
-    /// [`RemoveError`]; nothing has changed then.
+    /// [`RemoveError`]; nothing has changed then, unless it is [`RemoveError::InDoubt`].
     pub async fn remove(&self, object: &str) -> Result<(), RemoveError> {
         let coordinator = self.inner().coordinator.lock().clone();
         let coordinator = coordinator.ok_or(RemoveError::NotTheCoordinator)?;
@@ -47,7 +56,7 @@ impl Host {
             Some(Removal::Removed) => Ok(()),
             Some(Removal::NoMember) => Err(RemoveError::NoMember),
             Some(Removal::CameBack) => Err(RemoveError::CameBack),
-            None => Err(RemoveError::NotTheCoordinator),
+            None => Err(RemoveError::InDoubt),
         }
     }
 }

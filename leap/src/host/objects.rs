@@ -17,15 +17,17 @@ use crate::observation::Stopped;
 use crate::service::{CallError, Service};
 use crate::state_object::{StateError, StateObject};
 use crate::transport::DirectoryEntry;
+use crate::turnstile::Pass;
 
 /// Objects.
 impl Host {
     /// Hosts the service `S` as the object called `name`, as its newest incarnation, with what its
-    /// journal in this host's store holds. Whoever hosted it before is shut out (rule P12).
+    /// journal in this host's store holds. Whoever hosted it before is shut out (rule P12). See the
+    /// example at [`Host`].
     ///
     /// # Errors
     ///
-    /// [`StateError`] if its storage cannot be read.
+    /// [`StateError`] if its storage cannot be read, or the host shuts down.
     pub async fn add<S: Service>(&self, name: &str) -> Result<Object<Journaled<S>>, StateError> {
         self.add_with(name, self.inner().defaults).await
     }
@@ -40,34 +42,31 @@ impl Host {
         name: &str,
         options: ObjectOptions,
     ) -> Result<Object<Journaled<S>>, StateError> {
-        let state = Journaled::<S>::open(&self.inner().store, name).await?;
-        let object = self
-            .inner()
-            .host(name, state, options, |object| Arc::new(object))?;
-        Ok(object)
+        self.inner().open(name, options).await
     }
 
     /// Hosts any state object under `name`.
     ///
     /// # Errors
     ///
-    /// [`StateError`] if what its storage holds does not fit together.
+    /// [`StateError`] if what its storage holds does not fit together, or the host shuts down.
     pub fn add_object<S: StateObject>(
         &self,
         name: &str,
         state: S,
         options: ObjectOptions,
     ) -> Result<Object<S>, StateError> {
-        self.inner()
-            .host(name, state, options, |object| Arc::new(Quiet(object)))
+        let pass = self.inner().enter()?;
+        let wrap = |object| -> Arc<dyn Hosted> { Arc::new(Quiet(object)) };
+        self.inner().host(name, state, options, wrap, pass)
     }
 }
 
 /// An object of this host, whatever its state.
 pub(super) trait Hosted: Send + Sync {
     fn protocol(&self) -> &Protocol;
-    /// Waits until nothing of it is written in the background.
-    fn shortened(&self) -> BoxFuture<'_, ()>;
+    /// Ends what it writes, once it has stopped; waits until nothing of it is under way.
+    fn end_writing(&self) -> BoxFuture<'_, ()>;
     fn call<'a>(
         &'a self,
         method: &'a str,
@@ -81,8 +80,8 @@ impl<S: Service> Hosted for Object<Journaled<S>> {
         self.protocol()
     }
 
-    fn shortened(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.state().shortened())
+    fn end_writing(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.state().end())
     }
 
     fn call<'a>(
@@ -103,7 +102,7 @@ impl<S: StateObject> Hosted for Quiet<S> {
         self.0.protocol()
     }
 
-    fn shortened(&self) -> BoxFuture<'_, ()> {
+    fn end_writing(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 
@@ -117,13 +116,39 @@ impl<S: StateObject> Hosted for Quiet<S> {
     }
 }
 
+/// Waits until the object has stopped and writes nothing any more.
+pub(super) async fn ended(object: &dyn Hosted) {
+    object.protocol().stopped().await;
+    object.end_writing().await;
+}
+
 impl Inner {
-    pub(super) fn host<S: StateObject>(
+    /// Hosts the service `S` with what its journal holds.
+    pub(super) async fn open<S: Service>(
+        self: &Arc<Self>,
+        name: &str,
+        options: ObjectOptions,
+    ) -> Result<Object<Journaled<S>>, StateError> {
+        // Before the journal is claimed: that writes already.
+        let pass = self.enter()?;
+        let state = Journaled::<S>::open(&self.store, name).await?;
+        let wrap = |object| -> Arc<dyn Hosted> { Arc::new(object) };
+        self.host(name, state, options, wrap, pass)
+    }
+
+    /// Permission to host an object; a shutdown waits for whoever has it.
+    fn enter(&self) -> Result<Pass, StateError> {
+        let pass = self.hosting.enter();
+        pass.ok_or_else(|| StateError("the host shuts down".to_owned()))
+    }
+
+    fn host<S: StateObject>(
         self: &Arc<Self>,
         name: &str,
         state: S,
         options: ObjectOptions,
         wrap: impl FnOnce(Object<S>) -> Arc<dyn Hosted>,
+        pass: Pass,
     ) -> Result<Object<S>, StateError> {
         let id = ObjectId::from_name(name);
         let stored = state.versions();
@@ -154,6 +179,11 @@ impl Inner {
             previous
                 .protocol()
                 .tell(Event::Stop(Stopped::Refused(fenced)));
+            // Nobody else knows it any more, so that a shutdown waits for it here.
+            self.spawn(async move {
+                ended(&*previous).await;
+                drop(pass);
+            });
         }
         self.spawn(drive(
             shared,

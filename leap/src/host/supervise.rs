@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Host, Inner, ObjectOptions};
+use super::{Host, ObjectOptions};
 use crate::journaled::Journaled;
 use crate::links::Pause;
 use crate::object::Object;
@@ -13,7 +13,7 @@ use crate::state_object::StateError;
 impl Host {
     /// Hosts the service `S` under `name` for as long as the host lives: whenever it stops because
     /// its storage failed or its code panicked, it is brought back when the cause is gone. It stays
-    /// away when a newer incarnation has taken over.
+    /// away when a newer incarnation has taken over. See the example at [`Host`].
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ impl Host {
                 object = loop {
                     pause.wait().await;
                     let Some(inner) = inner.upgrade() else { return };
-                    match Self::add_to::<S>(&inner, &name, options).await {
+                    match inner.open::<S>(&name, options).await {
                         Ok(object) => break object,
                         Err(error) => {
                             tracing::warn!(object = name, %error, "cannot be brought back yet");
@@ -51,14 +51,5 @@ impl Host {
             }
         });
         Ok(())
-    }
-
-    async fn add_to<S: Service>(
-        inner: &Arc<Inner>,
-        name: &str,
-        options: ObjectOptions,
-    ) -> Result<Object<Journaled<S>>, StateError> {
-        let state = Journaled::<S>::open(&inner.store, name).await?;
-        inner.host(name, state, options, |object| Arc::new(object))
     }
 }

@@ -5,9 +5,28 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::service::CallError;
+
 /// How many replies an object keeps; the oldest go first. What a caller tries again after this many
 /// other calls is taken for a new call.
 const KEPT: usize = 65_536;
+
+/// The longest idempotency key, in bytes. An object keeps its newest keys in memory and in every checkpoint.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
+
+/// Refuses a key that no call of `method` can have.
+pub(crate) fn check_key(method: &str, key: &str) -> Result<(), CallError> {
+    let reason = match key.len() {
+        // Callers that forgot to fill theirs in would all have the same.
+        0 => "its idempotency key is empty".to_owned(),
+        1..=MAX_IDEMPOTENCY_KEY_BYTES => return Ok(()),
+        bytes => format!(
+            "its idempotency key has {bytes} bytes, {MAX_IDEMPOTENCY_KEY_BYTES} are allowed"
+        ),
+    };
+    let method = method.to_owned();
+    Err(CallError::BadRequest { method, reason })
+}
 
 /// The first call of a method with a key, and its answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -147,3 +147,39 @@ pub(super) async fn see_off(outbox: &Outbox, remains: Remains) -> bool {
     let end = async { while let Ok(Some(_)) = stream.message().await {} };
     timeout(LINGER, end).await.is_err()
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_of_anything_is_frames_up_to_the_first_that_is_none() {
+        let good = Frame::Announce(Vec::new()).encode().0;
+        bolero::check!()
+            .with_type::<(Vec<u8>, Vec<Vec<u8>>)>()
+            .for_each(|(message, frames)| {
+                // What is no message of its protocol never gets as far as this.
+                let received = Batch::decode(&message[..]).unwrap_or_default().frames;
+                let frames = frames.iter().map(|frame| Bytes::copy_from_slice(frame));
+                let after_a_good_one = [good.clone()].into_iter().chain(frames).collect();
+                for batch in [received, after_a_good_one] {
+                    let outbox = Outbox::new("anybody");
+                    let source = Source::InProcess(Outbox::new("anybody"));
+                    let receiver = FrameReceiver::new(source, Arc::clone(&outbox));
+                    let mut decoded = Vec::new();
+                    let count = receiver.decode(&batch, &mut decoded);
+                    assert_eq!(count, decoded.len());
+                    assert!(count >= usize::from(batch.first() == Some(&good)));
+                    match batch.get(count) {
+                        None => assert_eq!(outbox.phase(), Phase::Open),
+                        Some(garbage) => {
+                            assert!(Frame::decode(garbage).is_err());
+                            assert_eq!(outbox.phase(), Phase::Aborted);
+                        }
+                    }
+                }
+            });
+    }
+}

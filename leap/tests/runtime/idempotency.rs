@@ -1,7 +1,7 @@
 //! Two calls with the same key have the effect of one, and the same reply.
 
-use leap::CallError;
 use leap::testing::Cluster;
+use leap::{CallError, MAX_IDEMPOTENCY_KEY_BYTES};
 
 use crate::services::{
     INTERVAL, SLOW_TO_SEAL, TakerClient, drop_off, eventually, insist, pair, restart_giver, taken,
@@ -107,6 +107,46 @@ async fn a_checkpoint_keeps_replies() {
     let taker = TakerClient::new(host, "taker").idempotency_key("one");
     assert_eq!(taker.take(&1).await, Ok(1));
     assert_eq!(object.state().view(|taker| taker.taken.len()), 400_001);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_has_a_length_that_an_object_can_keep() {
+    let cluster = Cluster::new().await;
+    let host = cluster.host("a").await;
+    let object = taker_on(&host).await;
+    let longest = "k".repeat(MAX_IDEMPOTENCY_KEY_BYTES);
+    let too_long = "k".repeat(MAX_IDEMPOTENCY_KEY_BYTES + 1);
+    let client = cluster.client("a");
+    // In the process of the object, from another host, and from outside.
+    let callers = [cluster.host("a").await, cluster.host("b").await].map(Caller::Host);
+    for caller in callers.into_iter().chain([Caller::Client(client)]) {
+        for key in ["", &too_long] {
+            for method in ["take", "taken"] {
+                let refused = caller.call(method, key).await.unwrap_err();
+                assert!(matches!(refused, CallError::BadRequest { .. }), "{refused}");
+            }
+        }
+        assert_eq!(caller.call("take", &longest).await.unwrap(), "1");
+    }
+    let once = object.change(|action| action.once("take", &too_long, |_| Ok("2".into())));
+    let refused = once.await.unwrap().unwrap_err();
+    assert!(matches!(refused, CallError::BadRequest { .. }), "{refused}");
+    assert_eq!(taken(&object), [1]);
+}
+
+enum Caller {
+    Host(leap::Host),
+    Client(leap::Client),
+}
+
+impl Caller {
+    async fn call(&self, method: &str, key: &str) -> Result<leap::Bytes, CallError> {
+        let (body, key) = (if method == "take" { "1" } else { "" }.into(), Some(key));
+        match self {
+            Self::Host(host) => leap::Call::call(host, "taker", method, body, key).await,
+            Self::Client(client) => leap::Call::call(client, "taker", method, body, key).await,
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

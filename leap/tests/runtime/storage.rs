@@ -1,7 +1,10 @@
 //! Storage that fails, actions that panic, journals that stay short.
 
+use std::time::Duration;
+
 use leap::testing::Cluster;
 use leap::{CallError, Host, ObjectOptions, Stopped, Store, StoreOptions};
+use leap_store::faults::{Faults, Operation};
 use tokio::sync::mpsc;
 
 use crate::services::{SLOW_TO_SEAL, Taker, TakerClient, insist, take, taken, taker_on};
@@ -53,6 +56,62 @@ async fn a_storage_failure_stops_the_object_and_supervision_brings_it_back() {
     second.ready().await.unwrap();
     assert_eq!(taken(&second), [1]);
     assert_eq!(insist(|| client.take(&4)).await, 2);
+}
+
+/// On a real directory, whatever part of a write fails: nothing is acknowledged any more, people are told why, and it
+/// goes on when the cause is gone.
+#[tokio::test]
+async fn a_disk_that_refuses_is_told_and_recovered_from() {
+    use std::io::ErrorKind;
+    for (operation, kind, said) in [
+        (
+            Some(Operation::Write),
+            ErrorKind::PermissionDenied,
+            "permission denied",
+        ),
+        (Some(Operation::Sync), ErrorKind::Other, "other error"),
+        (None, ErrorKind::PermissionDenied, "permission denied"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let faults = Faults::planned();
+        let options = StoreOptions {
+            faults: faults.clone(),
+            ..StoreOptions::default()
+        };
+        let directory = directory.path().to_str().unwrap();
+        let store = Store::open(directory, options).await.unwrap();
+        let host = Host::builder().store(store).start().await.unwrap();
+        let (lives, mut started) = mpsc::unbounded_channel();
+        let note = move |object: leap::Object<_>| lives.send(object).unwrap();
+        let supervised = host.supervise::<Taker>("taker", ObjectOptions::default(), note);
+        supervised.await.unwrap();
+        let first = started.recv().await.unwrap();
+        let client = TakerClient::new(host.clone(), "taker");
+        assert_eq!(client.take(&1).await, Ok(1));
+
+        faults.fail(operation, 0, kind);
+        let lost = client.take(&2).await.unwrap_err();
+        assert!(matches!(lost, CallError::InDoubt { .. }), "{lost}");
+        first.stopped().await;
+        let refused = client.take(&3).await.unwrap_err();
+        assert!(
+            matches!(refused, CallError::Unavailable { .. }),
+            "{refused}"
+        );
+        let phase = host.status().await.objects[0].phase.clone();
+        assert!(
+            phase.starts_with("stopped: ") && phase.contains(said),
+            "{phase}"
+        );
+
+        faults.heal();
+        let second = started.recv().await.unwrap();
+        second.ready().await.unwrap();
+        insist(|| client.take(&4)).await;
+        // Nobody knows what became of a write that was not acknowledged.
+        let taken = taken(&second);
+        assert!([&[1, 4][..], &[1, 2, 4]].contains(&&taken[..]), "{taken:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,7 +202,7 @@ async fn storage_does_not_grow_with_the_number_of_crashes() {
 /// Whoever waited for the end may remove the directory.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_after_a_shutdown() {
-    const LATENCY: std::time::Duration = std::time::Duration::from_millis(20);
+    const LATENCY: Duration = Duration::from_millis(20);
     let options = StoreOptions {
         latency: LATENCY,
         ..StoreOptions::default()
@@ -162,6 +221,70 @@ async fn nothing_is_written_after_a_shutdown() {
         tokio::time::sleep(100 * LATENCY).await;
         assert_eq!(usage().await, at_the_end, "life {life}");
     }
+}
+
+/// As above, for what others make the coordinator write.
+#[tokio::test]
+async fn nothing_is_written_after_a_shutdown_while_others_join() {
+    const LATENCY: Duration = Duration::from_millis(20);
+    let options = StoreOptions {
+        latency: LATENCY,
+        // What comes while something is on its way waits in the journal's queue.
+        max_in_flight: 1,
+        ..StoreOptions::default()
+    };
+    let store = Store::open("memory:", options).await.unwrap();
+    let builder = Host::builder().store(store.clone()).listen("127.0.0.1:0");
+    let host = builder.start().await.unwrap();
+    let other = Host::builder().join(host.address().unwrap());
+    let other = other.start().await.unwrap();
+    taker_on(&other).await;
+    let joining = tokio::spawn(async move {
+        for number in 0_u64.. {
+            let name = format!("taker {number}");
+            other.add::<Taker>(&name).await.unwrap();
+            tokio::time::sleep(LATENCY / 10).await;
+        }
+    });
+    tokio::time::sleep(5 * LATENCY).await;
+    host.shutdown(Duration::from_secs(10)).await;
+    let at_the_end = store.usage("leap.coordinator").await.unwrap();
+    tokio::time::sleep(10 * LATENCY).await;
+    joining.abort();
+    let later = store.usage("leap.coordinator").await.unwrap();
+    assert_eq!(later, at_the_end);
+}
+
+/// A supervisor tries to bring its object back again and again, but not when its host has shut down.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_claimed_after_a_shutdown() {
+    let faults = Faults::planned();
+    let options = StoreOptions {
+        faults: faults.clone(),
+        retry_for: Duration::from_millis(1),
+        ..StoreOptions::default()
+    };
+    let store = Store::open("memory:", options).await.unwrap();
+    let host = Host::builder().store(store.clone()).start().await.unwrap();
+    let (lives, mut started) = mpsc::unbounded_channel();
+    let note = move |object: leap::Object<_>| lives.send(object).unwrap();
+    host.supervise::<Taker>("taker", SLOW_TO_SEAL, note)
+        .await
+        .unwrap();
+    let first = started.recv().await.unwrap();
+    first.ready().await.unwrap();
+    faults.fail(None, 0, std::io::ErrorKind::StorageFull);
+    take(&first, 1).await;
+    first.stopped().await;
+    let kept = host.clone();
+    let shutdown = tokio::spawn(host.shutdown(Duration::from_secs(3600)));
+    tokio::task::yield_now().await;
+    faults.heal();
+    shutdown.await.unwrap();
+    let at_the_end = store.usage("taker").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(store.usage("taker").await.unwrap(), at_the_end);
+    assert!(kept.add::<Taker>("another").await.is_err());
 }
 
 /// What a journal holds is never trusted: whatever is in the record, opening it ends with an error or

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{Router, body::Body};
 use http_body_util::BodyExt as _;
 use leap::{
-    Header, ObjectId, Version, WorldLine,
+    Action, Header, ObjectId, Version, WorldLine,
     testing::Cluster,
     tower::{ServerLayer, Speculative},
 };
@@ -13,7 +13,7 @@ use tonic::{Code, Request, metadata::MetadataValue};
 use tower::{Layer as _, ServiceExt as _};
 
 use crate::counter::{
-    CounterObject, SLOW_TO_SEAL, Server, count, counter_on, insider,
+    Counter, CounterObject, SLOW_TO_SEAL, Server, count, counter_on, insider,
     proto::{Amount, counter_client::CounterClient, counter_server::CounterServer},
     routes,
 };
@@ -156,6 +156,42 @@ async fn a_caller_from_a_world_line_that_is_over_learns_the_current_one() {
         add_with(&counter, &cluster, &header_of(1)).await.unwrap(),
         1
     );
+}
+
+/// A life that was shut out says nothing wrong in its world-line: nobody knows yet that what it does is lost. So it is
+/// served like any other, and taken back with what it did.
+#[tokio::test(start_paused = true)]
+async fn what_a_fenced_life_asks_for_is_taken_back_with_it() {
+    let cluster = Cluster::with(SLOW_TO_SEAL).await;
+    let hotel = counter_on(&cluster, "hotel").await;
+    let routes = routes(hotel.clone(), &cluster.host("hotel").await);
+    let older = counter_on(&cluster, "flight").await;
+    cluster.settled().await;
+    // The newer life has claimed the storage, and is not admitted yet.
+    let elsewhere = cluster.host("elsewhere").await;
+    cluster.cut("elsewhere", Cluster::COORDINATOR);
+    let newer = elsewhere.add::<Counter>("flight").await.unwrap();
+    let act = |action: &mut Action<'_, Counter>| {
+        action.record(1);
+        action.context().header()
+    };
+    let header = older.change(act).await.unwrap();
+    assert_eq!(header.world_line, WorldLine(0));
+    let header = header.encode();
+    assert_eq!(add_with(&hotel, &cluster, &header).await.unwrap(), 1);
+    assert_eq!(post(&routes, &base64(&header)).await.status(), 200);
+    let output = hotel.change(|action| action.output()).await.unwrap();
+
+    cluster.heal("elsewhere", Cluster::COORDINATOR);
+    newer.ready().await.unwrap();
+    output.await.expect_err("it depends on what is lost");
+    cluster.settled().await;
+    assert_eq!(count(&hotel), 0);
+    let refused = add_with(&hotel, &cluster, &header).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Aborted, "{refused}");
+    assert_eq!(refused.metadata().get("leap-world-line").unwrap(), "1");
+    assert_eq!(post(&routes, &base64(&header)).await.status(), 409);
+    assert_eq!(count(&hotel), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -129,7 +129,8 @@ impl Service for Instances {
         }
     }
 
-    /// Ids make sure already that things happen once.
+    /// Ids make sure already that things happen once. A reply that was kept would even be wrong: an id
+    /// that is forgotten can be used again, and what is asked for is about the new instance then.
     async fn answer_once(
         object: &Object<Journaled<Self>>,
         method: &str,

@@ -17,7 +17,10 @@ pub struct CallRequest {
     /// The arguments, in whichever encoding the method expects (JSON unless it says otherwise).
     #[prost(bytes = "bytes", tag = "3")]
     pub body: ::prost::bytes::Bytes,
-    /// Two calls of one method with the same key have the effect of one, and the same reply.
+    /// Two calls of one method of one object with the same key have the effect of one, and the reply of the first, even if
+    /// their bodies differ. Methods that only look are answered anew, errors are not kept, and a service may ignore keys
+    /// because its calls can be repeated anyway. An object remembers its newest 65,536 keys. From 1 to 256 bytes of UTF-8;
+    /// any other key is an INVALID_ARGUMENT.
     #[prost(string, optional, tag = "4")]
     pub idempotency_key: ::core::option::Option<::prost::alloc::string::String>,
 }
