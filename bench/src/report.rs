@@ -153,3 +153,27 @@ impl Report {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_one_object_of_figures() {
+        let mut report = Report::new("name");
+        report.note("only explains", 1.5, "us");
+        report.at_most("is met", 2.0, "ms", 3.0);
+        report.at_least("is missed", 2.0, "ratio", 3.0);
+        let report = serde_json::to_value(&report).unwrap();
+        assert_eq!(report["bench"], "name");
+        for key in ["cpu", "cores", "kernel", "system"] {
+            assert!(!report["machine"][key].is_null(), "{report}");
+        }
+        let expected = serde_json::json!([
+            { "name": "only explains", "value": 1.5, "unit": "us", "aim": null, "compare": null },
+            { "name": "is met", "value": 2.0, "unit": "ms", "aim": 3.0, "compare": "<=" },
+            { "name": "is missed", "value": 2.0, "unit": "ratio", "aim": 3.0, "compare": ">=" },
+        ]);
+        assert_eq!(report["figures"], expected);
+    }
+}

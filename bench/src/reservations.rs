@@ -17,6 +17,8 @@ use crate::report::Report;
 /// A rate counts as sustained when this part of it was booked in time.
 const SUSTAINED: f64 = 0.95;
 
+/// Storage at which the knee is looked for: of a network's disk, a quorum, an object store.
+const KNEE_LATENCIES_MS: [u64; 3] = [2, 10, 50];
 /// Clients that leave the processors idle at times.
 const FEW_CLIENTS: usize = 4;
 
@@ -137,7 +139,9 @@ impl Reservations {
             8.0,
             1.5,
         );
-        self.knees(report).await?;
+        for latency_ms in KNEE_LATENCIES_MS {
+            self.knees(latency_ms, report).await?;
+        }
         self.few_clients(report).await?;
         let cluster = Cluster::start(3, Settings::new(OnOff::On, GroupCommit::Adaptive, 0)).await?;
         closed(&cluster, 32, Duration::from_secs(1)).await?;
@@ -179,12 +183,12 @@ impl Reservations {
         Ok((on, off))
     }
 
-    /// The highest rate that is sustained, with storage of 2 ms.
-    async fn knees(&self, report: &mut Report) -> anyhow::Result<()> {
+    /// The highest rate that is sustained, with storage of `latency_ms`.
+    async fn knees(&self, latency_ms: u64, report: &mut Report) -> anyhow::Result<()> {
         let mut knees = Vec::new();
         for speculation in [OnOff::On, OnOff::Off] {
-            let cluster =
-                Cluster::start(3, Settings::new(speculation, GroupCommit::Adaptive, 2)).await?;
+            let settings = Settings::new(speculation, GroupCommit::Adaptive, latency_ms);
+            let cluster = Cluster::start(3, settings).await?;
             let mut knee = 0.0;
             let mut light = None;
             let mut rate = 50.0;
@@ -198,14 +202,14 @@ impl Reservations {
                 rate *= 1.3;
             }
             report.note(
-                format!("3 services, storage 2 ms, knee, {speculation:?}"),
+                format!("3 services, storage {latency_ms} ms, knee, {speculation:?}"),
                 knee,
                 "workflows/s",
             );
             knees.push(knee);
         }
         report.at_least(
-            "3 services, storage 2 ms, knee on / off",
+            format!("3 services, storage {latency_ms} ms, knee on / off"),
             knees[0] / knees[1].max(1.0),
             "ratio",
             3.0,

@@ -5,7 +5,7 @@
 //! request and one answer, each a line of JSON.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 
 /// A program that was asked and is silent this long has lost its way.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// No request and no answer is longer: paths are, at most, some thousand bytes.
+const LINE_BYTES_AT_MOST: u64 = 1 << 16;
 
 /// Asks for a checkpoint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -137,7 +140,7 @@ fn serve(
     answer: &dyn Fn(Request) -> Answer,
 ) -> Result<()> {
     let mut line = String::new();
-    BufReader::new(connection).read_line(&mut line)?;
+    BufReader::new(connection.take(LINE_BYTES_AT_MOST)).read_line(&mut line)?;
     if line.is_empty() {
         // Somebody only wanted to know whether we are here.
         return Ok(());
@@ -178,7 +181,7 @@ pub(crate) fn ask(pid: u32, request: &Request) -> Result<Answer> {
     line.push('\n');
     (&connection).write_all(line.as_bytes())?;
     let mut answer = String::new();
-    BufReader::new(&connection).read_line(&mut answer)?;
+    BufReader::new((&connection).take(LINE_BYTES_AT_MOST)).read_line(&mut answer)?;
     ensure!(
         !answer.is_empty(),
         "process {pid} has ended before it was checkpointed"

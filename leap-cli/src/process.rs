@@ -47,7 +47,7 @@ pub(crate) struct Execution {
     /// What turns the program into something that runs
     #[arg(long, value_enum, default_value = "optimised")]
     back_end: BackEndName,
-    /// Stack of the program's calls in KiB; a checkpoint of a deep stack needs as much to go on
+    /// Stack of the program's calls in KiB; a checkpoint of a deeper stack goes on all the same
     #[arg(long, default_value_t = 8192, value_name = "KIB")]
     stack_kib: usize,
 }
@@ -123,40 +123,23 @@ pub(crate) struct Periodic {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let unit_at = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        _ => return Err("give a number and a unit: ms, s or m".to_owned()),
-    };
-    match number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(unit_ms))
-    {
+    match number_with_unit(text, &[("ms", 1), ("s", 1000), ("m", 60_000)]) {
         Some(ms @ 1..) => Ok(Duration::from_millis(ms)),
         _ => Err("give a number above zero and a unit: ms, s or m".to_owned()),
     }
 }
 
 fn parse_bytes(text: &str) -> Result<u64, String> {
-    let unit_at = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    number_with_unit(text, &[("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30)])
+        .ok_or_else(|| "give a number and a unit: k, m or g".to_owned())
+}
+
+/// The number, times what its unit stands for.
+fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(unit_at);
-    let unit_bytes = match unit {
-        "k" => 1 << 10,
-        "m" => 1 << 20,
-        "g" => 1 << 30,
-        _ => return Err("give a number and a unit: k, m or g".to_owned()),
-    };
-    let number = number.parse::<u64>().ok();
-    let bytes = number.and_then(|number| number.checked_mul(unit_bytes));
-    bytes.ok_or_else(|| "give a number and a unit: k, m or g".to_owned())
+    let &(_, factor) = units.iter().find(|&&(name, _)| name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>> {

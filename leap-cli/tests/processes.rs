@@ -1,7 +1,8 @@
 //! Programs under `leap run`, really killed and really restored.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
@@ -385,6 +386,30 @@ fn memory_is_limited() -> Result<()> {
     assert!(complaint.contains("memory"), "{complaint}");
     let complaint = place.complaint(&["run", "--memory-limit", "1k", "talk.wasm"])?;
     assert!(complaint.contains("exceeds memory limits"), "{complaint}");
+    Ok(())
+}
+
+/// Whatever a program of the same user says to the control socket, the program runs on.
+#[test]
+fn nonsense_at_the_control_socket_is_refused() -> Result<()> {
+    let place = Place::new()?;
+    let mut talk = place.talk(&["run", "talk.wasm"])?;
+    assert_eq!(talk.ask("+ 1")?, "1 numbers, sum 1");
+    let socket = place.path(&format!("leap/{}.sock", talk.pid()));
+    let endless = vec![b'x'; 1 << 20];
+    let lines: [&[u8]; 5] = [b"\n", b"{}\n", b"\xff\xfe\n", b"{\"path\": 7}\n", &endless];
+    for line in lines {
+        let mut connection = UnixStream::connect(&socket)?;
+        // Whoever is not listened to any more may be told so.
+        let _ = connection.write_all(line);
+        let _ = connection.shutdown(std::net::Shutdown::Write);
+        let mut answer = String::new();
+        let _ = connection.read_to_string(&mut answer);
+        ensure!(!answer.contains("written"), "{answer}");
+    }
+    place.printed(&["checkpoint", &talk.pid(), "-o", "talk.leap"])?;
+    assert_eq!(talk.ask("+ 1")?, "2 numbers, sum 2");
+    assert_eq!(talk.end()?, Some(0));
     Ok(())
 }
 

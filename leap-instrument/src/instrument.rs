@@ -62,8 +62,8 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Where in the original the code at `offset` of the instrumented module came from. Code
-    /// that was added counts as the instruction before it.
+    /// Where in the original the code at `offset` of the instrumented module came from. For code
+    /// that was added it is somewhere behind the instruction before it.
     #[must_use]
     pub fn original(&self, offset: u32) -> Option<u32> {
         let after = self.ranges.partition_point(|&(new, _)| new <= offset);
