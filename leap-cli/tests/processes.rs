@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -417,6 +417,8 @@ fn nonsense_at_the_control_socket_is_refused() -> Result<()> {
 #[test]
 fn a_program_whose_output_nobody_reads_is_stopped_too() -> Result<()> {
     const LINES: u64 = 20_000;
+    /// As long as a pipe is by itself.
+    const PIPE_BYTES: u64 = 65_536;
     let place = Place::new()?;
     let mut first = place
         .leap()
@@ -433,8 +435,12 @@ fn a_program_whose_output_nobody_reads_is_stopped_too() -> Result<()> {
     });
     let mut output = BufReader::new(first.stdout.take().context("it is piped")?);
     output.read_line(&mut String::new())?;
-    // It stops reading when its own output has no room.
-    std::thread::sleep(Duration::from_secs(1));
+    // It stops reading when its own output has no room, which is when less than a page is left.
+    let began = Instant::now();
+    while rustix::io::ioctl_fionread(output.get_ref())? <= PIPE_BYTES - 4096 {
+        ensure!(began.elapsed() < Duration::from_secs(60), "it never fills");
+        std::thread::yield_now();
+    }
     let pid = first.id().to_string();
     place.printed(&["checkpoint", &pid, "--stop", "-o", "talk.leap"])?;
     assert_eq!(first.wait()?.code(), Some(75));

@@ -182,7 +182,7 @@ impl<S: System> Process<S> {
         }
     }
 
-    /// The control memory but for the flag: see [`records`].
+    /// The control memory but for the flag, which others write at any time.
     #[must_use]
     pub fn control(&self) -> &[u8] {
         let (start, len) = self.behind_the_flag();

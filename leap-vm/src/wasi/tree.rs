@@ -786,12 +786,12 @@ impl Files {
         // All that is known of what lies there, be it open or not.
         let below = format!("{}/", from.path);
         for node in self.tree.nodes.values_mut() {
-            let path = match &mut node.kind {
-                Kind::File(Bytes::Host(path)) => path,
-                Kind::Directory(Directory {
-                    host: Some(path), ..
-                }) => path,
-                _ => continue,
+            let (Kind::File(Bytes::Host(path))
+            | Kind::Directory(Directory {
+                host: Some(path), ..
+            })) = &mut node.kind
+            else {
+                continue;
             };
             if path.mount != from.mount {
                 continue;

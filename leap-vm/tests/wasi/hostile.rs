@@ -16,7 +16,7 @@ use leap_vm::{
     StopKind, Surroundings, TableState, Value,
 };
 
-use crate::on_thread;
+use crate::{on_thread, on_thread_within};
 
 /// Hostile images in each run; `LEAP_HOSTILE_IMAGES=n` tries more, and `LEAP_HOSTILE_SEED=n` begins elsewhere.
 const IMAGES: u64 = 1500;
@@ -120,26 +120,6 @@ impl Victim {
 
 fn outside() -> Outside {
     Outside::with_sink(Collected::default())
-}
-
-/// Runs the program, which is asked to stop after a while: it may wait for ever.
-fn on_thread_within(
-    engine: &ProgramEngine,
-    program: &mut Program,
-    patience: Duration,
-) -> Result<Outcome> {
-    let handle = program.capture_handle();
-    let (ending, has_ended) = std::sync::mpsc::channel::<()>();
-    std::thread::scope(|threads| {
-        threads.spawn(move || {
-            // Nothing is sent: either patience ends or the run does.
-            let _ = has_ended.recv_timeout(patience);
-            handle.request();
-        });
-        let outcome = on_thread(engine, program);
-        drop(ending);
-        outcome
-    })
 }
 
 /// What a hostile image holds.

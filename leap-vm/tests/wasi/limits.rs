@@ -1,5 +1,7 @@
 //! What a process may take of the host's memory.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use leap_memory::Tracking;
 use leap_vm::image::{Chain, Compression, write_file};
@@ -9,7 +11,7 @@ use leap_vm::{
     ProgramError, Surroundings, VmError,
 };
 
-use crate::on_thread;
+use crate::{on_thread, on_thread_within};
 
 struct Stage {
     engine: ProgramEngine,
@@ -125,16 +127,9 @@ fn tables_are_limited_and_captures_are_not() -> Result<()> {
     let mut program = stage.program(limits)?;
     // More than once, for the references are put in order by the host after the first.
     for _ in 0..3 {
-        let handle = program.capture_handle();
-        std::thread::scope(|threads| {
-            threads.spawn(move || {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-                handle.request();
-            });
-            let outcome = on_thread(&stage.engine, &mut program)?;
-            anyhow::ensure!(matches!(outcome, Outcome::Stopped), "{outcome:?}");
-            Ok(())
-        })?;
+        let patience = Duration::from_millis(20);
+        let outcome = on_thread_within(&stage.engine, &mut program, patience)?;
+        assert!(matches!(outcome, Outcome::Stopped), "{outcome:?}");
     }
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("image.leap");

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use leap_memory::Tracking;
@@ -233,6 +233,26 @@ fn on_thread(engine: &ProgramEngine, program: &mut Program) -> Result<Outcome> {
             .join()
             .map_err(|_| anyhow::anyhow!("the thread panicked"))?;
         Ok(outcome?)
+    })
+}
+
+/// Runs the program, which is asked to stop after a while: it may wait for ever.
+fn on_thread_within(
+    engine: &ProgramEngine,
+    program: &mut Program,
+    patience: Duration,
+) -> Result<Outcome> {
+    let handle = program.capture_handle();
+    let (ending, has_ended) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|threads| {
+        threads.spawn(move || {
+            // Nothing is sent: either patience ends or the run does.
+            let _ = has_ended.recv_timeout(patience);
+            handle.request();
+        });
+        let outcome = on_thread(engine, program);
+        drop(ending);
+        outcome
     })
 }
 

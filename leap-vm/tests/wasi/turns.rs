@@ -149,7 +149,7 @@ fn programs_that_spin_starve_nobody() -> Result<()> {
         let patience = Instant::now();
         while count(&mut *task.stop().context("it never ends")?)? == before {
             assert!(patience.elapsed() < Duration::from_secs(20));
-            std::thread::sleep(SLICE);
+            std::thread::yield_now();
         }
         assert!(!task.has_ended());
         assert!(task.run_time() > Duration::ZERO);
@@ -240,7 +240,6 @@ fn a_program_that_waits_for_its_turn_or_sleeps_is_captured_and_goes_on() -> Resu
         let scheduler = stage.scheduler(1, SLICE)?;
         let _spinning = scheduler.spawn(spin.program()?)?;
         let task = scheduler.spawn(stage.program()?)?;
-        std::thread::sleep(3 * SLICE);
         let capture = task
             .stop()
             .context("it has ended already")?
@@ -306,7 +305,10 @@ fn programs_of_a_scheduler_that_is_gone_run_elsewhere() -> Result<()> {
         .collect::<Result<_>>()?;
     let sleeping = scheduler.spawn(sleep.program()?)?;
     let taken = scheduler.spawn(sleep.program()?)?;
-    std::thread::sleep(4 * SLICE);
+    // All have begun.
+    for task in spinning.iter().chain([&sleeping, &taken]) {
+        drop(task.stop().context("it has ended already")?);
+    }
     let (mut taken, ending) = taken.take();
     assert!(ending.is_none(), "{ending:?}");
     drop(scheduler);
