@@ -355,7 +355,7 @@ fn a_program_asks_for_a_checkpoint_itself() -> Result<()> {
 fn a_program_that_runs_too_long_is_ended_and_can_go_on() -> Result<()> {
     let place = Place::new()?;
     let periodic = ["--checkpoint-every", "10m", "--checkpoint-dir", "album"];
-    let limited = [&["run", "--timeout", "2s"], &periodic[..], &["talk.wasm"]].concat();
+    let limited = [&["run", "--timeout", "4s"], &periodic[..], &["talk.wasm"]].concat();
     // Whether it waits or spins.
     for spins in [false, true] {
         let mut talk = place.talk(&limited)?;

@@ -280,7 +280,12 @@ fn time_is_limited_and_nothing_is_lost_by_that() -> Result<()> {
     }
     // Waiting is no computing.
     let sleep = Stage::new(SLEEP)?;
-    let task = scheduler.spawn_for(sleep.program()?, Duration::from_millis(150))?;
+    let began = Instant::now();
+    let task = scheduler.spawn_for(sleep.program()?, Duration::from_secs(60))?;
+    while !task.has_ended() {
+        std::thread::yield_now();
+    }
+    assert!(task.run_time() + Duration::from_millis(200) <= began.elapsed());
     assert_eq!(exit_code(task)?, 7);
     // What is stopped again and again comes to its end.
     let mut program = compute.program()?;
