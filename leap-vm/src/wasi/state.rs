@@ -204,6 +204,8 @@ impl WasiState {
 
     /// What is open, for a person to read.
     pub fn open_files(&self) -> Vec<OpenFile> {
+        let places = self.tree.places();
+        let path = |node| self.tree.describe(node, &places);
         let describe = |(&fd, descriptor): (&u32, &Descriptor)| {
             let (what, offset) = match &descriptor.target {
                 Target::Input { .. } => ("standard input".to_owned(), None),
@@ -211,8 +213,8 @@ impl WasiState {
                     Stream::Output => ("standard output".to_owned(), None),
                     Stream::Error => ("standard error".to_owned(), None),
                 },
-                Target::File { node, offset } => (self.tree.describe(*node), Some(*offset)),
-                Target::Directory { node, .. } => (self.tree.describe(*node), None),
+                Target::File { node, offset } => (path(*node), Some(*offset)),
+                Target::Directory { node, .. } => (path(*node), None),
             };
             OpenFile { fd, what, offset }
         };

@@ -68,6 +68,9 @@ pub(crate) struct Mount {
     pub(crate) host: Option<(PathBuf, HostWrites)>,
 }
 
+/// Where nodes are in the tree: see [`Tree::places`].
+pub(crate) type Places<'t> = BTreeMap<NodeId, (NodeId, &'t str)>;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Node {
     kind: Kind,
@@ -327,40 +330,41 @@ impl Tree {
         self.nodes.get(&node).map(|node| node.kind.file_type())
     }
 
-    /// The path of `node`, for a person to read.
-    pub(crate) fn describe(&self, node: NodeId) -> String {
+    /// For each node that a directory has: one that has it, and the name there.
+    pub(crate) fn places(&self) -> Places<'_> {
+        let mut places = Places::new();
+        for (&id, node) in &self.nodes {
+            if let Kind::Directory(directory) = &node.kind {
+                for (name, entry) in &directory.entries {
+                    if let Some(child) = *entry {
+                        places.entry(child).or_insert((id, name));
+                    }
+                }
+            }
+        }
+        places
+    }
+
+    /// The path of `node`, for a person to read; `places` are those of the tree.
+    pub(crate) fn describe(&self, node: NodeId, places: &Places<'_>) -> String {
         let mut names = Vec::new();
         let mut at = node;
         let mount = loop {
             if let Some(mount) = self.mounts.iter().find(|mount| mount.root == at) {
                 break mount;
             }
-            match self.entry_of(at) {
-                Some((parent, name)) => {
-                    names.push(name);
-                    at = parent;
-                }
-                None => return "(removed)".to_owned(),
-            }
+            let Some(&(parent, name)) = places.get(&at) else {
+                return "(removed)".to_owned();
+            };
+            names.push(name);
+            at = parent;
         };
+        if names.is_empty() {
+            return mount.name.clone();
+        }
         names.push(mount.name.trim_end_matches('/'));
         names.reverse();
-        match names.as_slice() {
-            [_] => mount.name.clone(),
-            names => names.join("/"),
-        }
-    }
-
-    /// A directory that has `node`, and the name there.
-    fn entry_of(&self, node: NodeId) -> Option<(NodeId, &str)> {
-        self.nodes.iter().find_map(|(&id, parent)| {
-            let Kind::Directory(directory) = &parent.kind else {
-                return None;
-            };
-            let mut entries = directory.entries.iter();
-            let (name, _) = entries.find(|(_, entry)| **entry == Some(node))?;
-            Some((id, name.as_str()))
-        })
+        names.join("/")
     }
 
     /// Bytes of memory that all of it takes.
