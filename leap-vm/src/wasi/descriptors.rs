@@ -1,10 +1,11 @@
 //! The functions on open files and streams: `fd_*`.
 
 use super::abi::{Errno, FileType, fd_flags, rights, set_times, size};
+use super::files::FileStatus;
 use super::guest::Guest;
 use super::outside::Stream;
 use super::state::{Descriptor, Entry, Target};
-use super::tree::{FileStatus, NodeId, Times};
+use super::tree::{NodeId, Times};
 use super::{Stop, Wasi};
 
 /// Descriptors of one process.

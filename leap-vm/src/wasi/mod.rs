@@ -37,6 +37,7 @@ mod abi;
 mod bounded;
 mod contents;
 mod descriptors;
+mod files;
 mod guest;
 mod host_directory;
 mod link;
@@ -56,8 +57,8 @@ use std::task::Waker;
 use serde::{Deserialize, Serialize};
 
 use abi::{Errno, Function, clock};
+use files::Files;
 use guest::Guest;
-use tree::Files;
 
 pub use outside::{
     Arrived, Clock, Collected, GivenInput, NoInput, Outside, Sink, Source, StandardInput,

@@ -5,7 +5,8 @@
 //! symbolic link on the way. Absolute paths and links to such are refused likewise.
 
 use super::abi::{Errno, FileType};
-use super::tree::{Files, NodeId};
+use super::files::Files;
+use super::tree::NodeId;
 
 /// Links that are followed in one path.
 const LINKS_AT_MOST: usize = 40;

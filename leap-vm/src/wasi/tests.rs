@@ -882,6 +882,35 @@ fn names_that_cannot_be() -> Result<()> {
     Ok(())
 }
 
+/// Whatever goes through the tree neither takes the machine's stack nor the square of the depth.
+#[test]
+fn directories_as_deep_as_one_likes() -> Result<()> {
+    const DEPTH: usize = 50_000;
+    let mut caller = Caller::in_memory()?;
+    let [at, len] = caller.path("d");
+    let rights = ALL_RIGHTS & 0x3fff_ffff;
+    let mut deepest = ROOT;
+    for _ in 0..DEPTH {
+        caller.ok("path_create_directory", &[deepest, at, len]);
+        let flags = open_flags::DIRECTORY.into();
+        let result = RESULT.into();
+        caller.ok(
+            "path_open",
+            &[deepest, 1, at, len, flags, rights, rights, 0, result],
+        );
+        if deepest != ROOT {
+            caller.ok("fd_close", &[deepest]);
+        }
+        deepest = caller.u32(RESULT).into();
+    }
+    assert_eq!(caller.rename("d", "e"), 0);
+    let moved = caller.moved()?;
+    let open = moved.wasi.state().open_files();
+    let path = format!("/e{}", "/d".repeat(DEPTH - 1));
+    assert_eq!(open.last().map(|file| &file.what), Some(&path));
+    Ok(())
+}
+
 #[test]
 fn a_directory_is_listed_whole_whatever_the_buffer() -> Result<()> {
     let mut caller = Caller::in_memory()?;
