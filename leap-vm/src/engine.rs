@@ -42,6 +42,9 @@ pub struct EngineOptions {
     /// How many frames of a captured stack are rebuilt at once, the innermost ones: the others
     /// stay records until those have returned. At least 1.
     pub frames_at_once: usize,
+    /// How many continuations that nobody has needed before are made and compiled at once, at about
+    /// 0.2 ms each: a process with many different frames runs before all of them are. At least 1.
+    pub continuations_at_once: usize,
     /// How modules are instrumented.
     pub instrument: Options,
     /// Where memories come from, if not from the engine itself.
@@ -54,6 +57,7 @@ impl Default for EngineOptions {
             back_end: BackEnd::default(),
             stack_bytes: 1 << 20,
             frames_at_once: 128,
+            continuations_at_once: 16,
             instrument: Options::default(),
             memories: None,
         }
@@ -279,6 +283,11 @@ impl Module {
             continuation.place == place && wasmtime::Module::same(&continuation.module, module)
         })?;
         Some(function)
+    }
+
+    /// Whether somebody has asked for the continuation for that stop.
+    pub(crate) fn has_continuation(&self, stop: StopName) -> bool {
+        self.0.continuations.lock().contains_key(&stop)
     }
 
     /// The continuations for these stops; those that were never asked for are made and compiled,

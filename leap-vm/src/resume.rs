@@ -5,9 +5,10 @@
 //! the rebuilt ones have returned (or thrown), what they returned is the callee that the next
 //! innermost frames wait for, and these are rebuilt in turn. So a stack that was as deep as one back
 //! end allows goes on under another whose frames are larger, and in continuations, which may be
-//! larger as well; and a deep stack runs again before all of it is rebuilt.
+//! larger as well; and a deep stack, or one for which much has to be compiled, runs again before all
+//! of it is rebuilt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use leap_instrument::abi::{HOST, PROGRAM, REFERENCE_TABLES};
 use leap_instrument::{ValType, continuation_name};
@@ -31,7 +32,7 @@ impl<S: System> Process<S> {
         if stopped.records.is_empty() {
             return self.resume_callee(stopped);
         }
-        let mut at_once = self.module.engine().options().frames_at_once.max(1);
+        let mut at_once = self.frames_at_once(&stopped.records);
         loop {
             let waiting = stopped.records.len().saturating_sub(at_once);
             let inner = &stopped.records[waiting..];
@@ -47,6 +48,24 @@ impl<S: System> Process<S> {
             stopped.references = kept;
             return Ok(result);
         }
+    }
+
+    /// How many of the innermost of these frames are to be rebuilt at once, at least 1.
+    fn frames_at_once(&self, records: &[RawRecord]) -> usize {
+        let options = self.module.engine().options();
+        let most = options.frames_at_once.max(1);
+        let mut to_compile = BTreeSet::new();
+        let innermost = records.iter().rev().take(most);
+        let fit = innermost.take_while(|record| {
+            let stop = (record.function, record.stop);
+            let is_known =
+                self.continuations.contains_key(&stop) || self.module.has_continuation(stop);
+            if !is_known {
+                to_compile.insert(stop);
+            }
+            to_compile.len() <= options.continuations_at_once
+        });
+        fit.count().max(1)
     }
 
     /// Goes on with a host function that the entry called by tail calls alone.
@@ -269,5 +288,74 @@ fn go_on<S: System>(mut caller: Caller<'_, Host<S>>, results: &mut [Val]) -> was
         }
         Some(Callee::Threw(exception)) => caller.as_context_mut().throw(exception),
         Some(Callee::Returned(_)) | None => Err(wasmtime::Error::msg("a frame waits for nothing")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Result, ensure};
+    use leap_instrument::Options;
+
+    use super::*;
+    use crate::{Engine, EngineOptions, Entry, NoSystem, Outcome, Value};
+
+    /// So many functions, each with one stop, call the next; the innermost loops.
+    const FUNCTIONS: usize = 10;
+
+    fn chain() -> String {
+        let calls = (0..FUNCTIONS - 1).map(|at| {
+            let next = at + 1;
+            format!("(func $f{at} (result i32) (i32.add (call $f{next}) (i32.const 1)))")
+        });
+        let calls: String = calls.collect();
+        let last = FUNCTIONS - 1;
+        format!(
+            r#"(module {calls}
+                (func $f{last} (result i32) (local $turns i32)
+                  (loop $again
+                    (local.set $turns (i32.add (local.get $turns) (i32.const 1)))
+                    (br_if $again (i32.lt_u (local.get $turns) (i32.const 100))))
+                  (local.get $turns))
+                (export "run" (func $f0)))"#
+        )
+    }
+
+    #[test]
+    fn a_process_runs_before_all_its_continuations_are_compiled() -> Result<()> {
+        let module = wat::parse_str(chain())?;
+        let engine = || {
+            Engine::new(EngineOptions {
+                continuations_at_once: 3,
+                instrument: Options {
+                    slice_instructions: 1,
+                    countdown: true,
+                    ..Options::default()
+                },
+                ..EngineOptions::default()
+            })
+        };
+        let first = engine()?.compile(&module)?;
+        let entry = Entry {
+            name: "run".to_owned(),
+            arguments: Vec::new(),
+        };
+        let mut process = Process::start(&first, NoSystem, entry)?;
+        process.stop_after(1);
+        ensure!(matches!(process.run()?, Outcome::Stopped));
+        let captured = process.capture()?;
+        assert_eq!(captured.frames.len(), FUNCTIONS);
+
+        let elsewhere = engine()?.compile(&module)?;
+        let mut process = Process::rebuild(&elsewhere, NoSystem, &captured)?;
+        process.stop_after(1);
+        ensure!(matches!(process.run()?, Outcome::Stopped));
+        assert_eq!(process.continuations.len(), 3);
+        assert_eq!(process.capture()?.frames.len(), FUNCTIONS);
+        process.stop_after(u32::MAX);
+        let outcome = process.run()?;
+        let expected = 100 + FUNCTIONS as i32 - 1;
+        ensure!(matches!(&outcome, Outcome::Returned(values) if *values == [Value::I32(expected)]));
+        assert_eq!(process.continuations.len(), FUNCTIONS);
+        Ok(())
     }
 }

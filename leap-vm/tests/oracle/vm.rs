@@ -18,25 +18,29 @@ pub(crate) struct Engines(Vec<Engine>);
 
 impl Engines {
     pub(crate) fn new() -> Result<Self> {
-        // Rebuilt frame by frame, in pairs, and all at once.
+        // Rebuilt frame by frame, in pairs, and all at once for which little is to be compiled.
         let back_ends = [
-            (BackEnd::Optimised, 1),
-            (BackEnd::Interpreter, 2),
-            (BackEnd::Quick, 128),
+            (BackEnd::Optimised, 1, 1),
+            (BackEnd::Interpreter, 2, 16),
+            (BackEnd::Quick, 128, 3),
         ];
-        let engines = back_ends.into_iter().map(|(back_end, frames_at_once)| {
-            let options = EngineOptions {
-                back_end,
-                frames_at_once,
-                instrument: Options {
-                    slice_instructions: 1,
-                    countdown: true,
-                    control_pages: 256,
-                },
-                ..EngineOptions::default()
-            };
-            Ok(Engine::new(options)?)
-        });
+        let engines =
+            back_ends
+                .into_iter()
+                .map(|(back_end, frames_at_once, continuations_at_once)| {
+                    let options = EngineOptions {
+                        back_end,
+                        frames_at_once,
+                        continuations_at_once,
+                        instrument: Options {
+                            slice_instructions: 1,
+                            countdown: true,
+                            control_pages: 256,
+                        },
+                        ..EngineOptions::default()
+                    };
+                    Ok(Engine::new(options)?)
+                });
         Ok(Self(engines.collect::<Result<_>>()?))
     }
 
