@@ -1,6 +1,7 @@
 //! What a message carries about its sender: a world-line and the vertices it depends on.
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use smallvec::{SmallVec, smallvec};
 
 use crate::{
     encoding::{DecodeError, Format},
@@ -10,20 +11,20 @@ use crate::{
 /// A set of versions, at most one per object: the newest (rule P15).
 ///
 /// Since an object's versions form a chain, depending on version n is depending on all before it,
-/// so the newest per object says everything. Kept sorted by object in one allocation: sets are
-/// small (an object names one vertex, an sthread as many as the objects it has met). A set that comes
+/// so the newest per object says everything. Kept sorted by object in one piece, which is on the heap
+/// only for more than two: sets are small (an object names one vertex, an sthread as many as the objects
+/// it has met), and one is made for every message. A set that comes
 /// from outside in any other order, or names an object twice, is refused when it is decoded.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct DependencySet {
-    entries: Vec<(ObjectId, Version)>,
+    entries: SmallVec<[(ObjectId, Version); 2]>,
 }
 
 impl DependencySet {
     /// The set that depends on nothing.
     pub const fn new() -> Self {
         Self {
-            entries: Vec::new(),
+            entries: SmallVec::new_const(),
         }
     }
 
@@ -57,7 +58,7 @@ impl DependencySet {
     /// Keeps only the dependencies for which `keep` is true.
     pub fn retain(&mut self, mut keep: impl FnMut(ObjectId, Version) -> bool) {
         self.entries
-            .retain(|&(object, version)| keep(object, version));
+            .retain(|&mut (object, version)| keep(object, version));
     }
 
     /// Adds all of `other`.
@@ -92,10 +93,17 @@ impl DependencySet {
     }
 }
 
+impl Serialize for DependencySet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.entries)
+    }
+}
+
 impl<'de> Deserialize<'de> for DependencySet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let entries = Vec::<(ObjectId, Version)>::deserialize(deserializer)?;
         if entries.is_sorted_by(|a, b| a.0 < b.0) {
+            let entries = entries.into_iter().collect();
             Ok(Self { entries })
         } else {
             Err(D::Error::custom("objects are not in ascending order"))
@@ -148,7 +156,7 @@ impl Header {
         Self {
             world_line,
             dependencies: DependencySet {
-                entries: vec![(object, version)],
+                entries: smallvec![(object, version)],
             },
         }
     }

@@ -232,10 +232,10 @@ impl<S: StateObject> Object<S> {
         act: impl FnOnce(&S, &ActionContext<'_>) -> R,
     ) -> Result<R, ReceiveError> {
         let protocol = &self.shared.protocol;
-        let mut life = self.life();
+        // Only who has to wait watches the object's life, and tries again before it does.
+        let mut watched = None;
         let mut act = Some(act);
         loop {
-            life.mark_unchanged();
             let admission = match protocol.begin_receiving(header) {
                 Ok(shared) => {
                     let act = act.take().expect("an action runs once");
@@ -250,7 +250,10 @@ impl<S: StateObject> Object<S> {
                 Admission::Discard { current } => {
                     return Err(ReceiveError::WorldLineOver { current });
                 }
-                Admission::Hold | Admission::Consumed => protocol.changed(&mut life).await?,
+                Admission::Hold | Admission::Consumed => match &mut watched {
+                    None => watched = Some(self.life()),
+                    Some(life) => protocol.changed(life).await?,
+                },
             }
         }
     }
