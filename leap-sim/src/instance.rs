@@ -2,6 +2,7 @@
 //! keeps rule P1's lock.
 
 mod actions;
+mod levels;
 mod versions;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,7 +15,7 @@ use leap_core::{
 
 use crate::{
     checker::Fact,
-    guest::{Account, slot},
+    guest::{Guest, slot},
     network::Wire,
     storage::Stored,
     truth::VertexId,
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub(crate) use actions::{Action, Held};
+pub(crate) use levels::{Made, Message};
 
 /// What waits for release.
 #[derive(Clone, Debug)]
@@ -46,7 +48,7 @@ pub(crate) struct Instance {
     pub(crate) is_superseded: bool,
     pub(crate) is_leaving: bool,
     pub(crate) participant: Participant,
-    pub(crate) account: Account,
+    pub(crate) guest: Guest,
     /// Actions between their halves; rule P1's lock is held shared by them.
     actions: u32,
     deliveries: VecDeque<Delivery>,
@@ -59,7 +61,7 @@ pub(crate) struct Instance {
     open: Option<VertexId>,
     last: Option<VertexId>,
     /// The state at the end of each version that a rollback may ask for.
-    images: BTreeMap<Version, (Account, Option<VertexId>)>,
+    images: BTreeMap<Version, (Guest, Option<VertexId>)>,
     since_checkpoint: u64,
     /// The newest world-line in which it runs actions, or ran them.
     pub(crate) entered: Option<WorldLine>,
@@ -107,6 +109,8 @@ impl Instance {
             format!("keeps {kept} sent messages and holds {held} received ones")
         } else if !self.outputs.is_empty() {
             format!("outputs wait: {:?}", self.outputs)
+        } else if self.guest.levels.open() + self.guest.levels.waiting() > 0 {
+            format!("is in the middle of levels: {:?}", self.guest.levels)
         } else if self.actions > 0 || !self.inbox.is_empty() || !self.held.is_empty() {
             "is busy".to_owned()
         } else {
@@ -138,7 +142,7 @@ impl World {
             is_superseded: false,
             is_leaving: false,
             participant: self.recover(object, incarnation),
-            account: Account::default(),
+            guest: Guest::new(self.rules),
             actions: 0,
             deliveries: VecDeque::new(),
             inbox: VecDeque::new(),
@@ -155,6 +159,7 @@ impl World {
         self.processes[process.0].instances.push(id);
         let delay = self.random.between(self.config.seal_every_us);
         self.plan(delay, Event::SealTimer(id));
+        self.plan_levels(id);
     }
 
     fn recover(&self, object: ObjectId, incarnation: Incarnation) -> Participant {
@@ -172,14 +177,14 @@ impl World {
     }
 
     /// The states that storage holds, and the initial one.
-    fn stored_images(&self, object: ObjectId) -> BTreeMap<Version, (Account, Option<VertexId>)> {
+    fn stored_images(&self, object: ObjectId) -> BTreeMap<Version, (Guest, Option<VertexId>)> {
         let journal = &self.journals[slot(object)];
         let stored = journal.checkpoint.iter().chain(&journal.versions);
         let stored = stored.map(|stored| {
-            let image = (stored.account.clone(), Some(stored.vertex));
+            let image = (stored.guest.clone(), Some(stored.vertex));
             (stored.metadata.version, image)
         });
-        let initial = (Version::ZERO, (Account::default(), None));
+        let initial = (Version::ZERO, (Guest::new(self.rules), None));
         std::iter::once(initial).chain(stored).collect()
     }
 

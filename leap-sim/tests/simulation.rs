@@ -110,3 +110,13 @@ fn without_the_acknowledgement_p10_notices() {
 fn without_fencing_p12_notices() {
     canary(Rule::P12, "p12_fencing");
 }
+
+#[test]
+fn without_holding_what_levels_make_p16_notices() {
+    canary(Rule::P16, "p16_levels");
+}
+
+#[test]
+fn without_delivering_again_p16_notices() {
+    canary(Rule::P16Redelivery, "p16_levels");
+}

@@ -1,12 +1,12 @@
-//! The actions of an object: what starts one, its two halves, and what it gives to others.
+//! The actions of an object: what starts one, its two halves, and what it makes for others.
 
-use leap_core::{Admission, Header, Input, ObjectId, OutputId};
+use leap_core::{Admission, Header, Input, ObjectId};
 
-use super::{Delivery, Waiting};
+use super::{Delivery, levels::Outgoing};
 use crate::{
     checker::Fact,
     guest::{Transfer, slot},
-    network::{ConnectionId, Wire},
+    network::ConnectionId,
     truth::VertexId,
     world::{Event, InstanceId, SThreadId, World},
 };
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Action {
     /// A payload came.
-    Receive(Transfer),
+    Receive { from: ObjectId, transfer: Transfer },
     /// An outsider asks for something.
     Request(usize),
     /// An sthread asks for something; the answer goes back over this link in this epoch.
@@ -39,7 +39,7 @@ pub(crate) struct Held {
 
 impl World {
     /// The vertex of the open version, which gets its first content now.
-    fn open(&mut self, id: InstanceId) -> VertexId {
+    pub(super) fn open(&mut self, id: InstanceId) -> VertexId {
         let instance = &self.instances[id.0];
         if let Some(open) = instance.open {
             return open;
@@ -78,24 +78,19 @@ impl World {
     pub(super) fn receive(&mut self, id: InstanceId, delivery: &Delivery) {
         let transfer = Transfer::decode(&delivery.payload);
         self.consume(id, &[transfer.vertex]);
-        let instance = &mut self.instances[id.0];
-        let received = &mut instance.account.received[slot(delivery.from)];
-        let expected = *received;
-        *received += 1;
-        instance.account.passed[slot(delivery.from)] -= i64::from(transfer.amount);
-        let (from, to) = (delivery.from, instance.object);
-        self.observe(&Fact::Delivered {
-            from,
-            to,
-            expected,
-            found: transfer.number,
-        });
-        self.begin_action(id, Action::Receive(transfer));
+        let from = delivery.from;
+        self.take_in(id, Action::Receive { from, transfer });
+        self.unlock(id);
     }
 
-    /// The first half of an action that the lock admits already.
-    fn begin_action(&mut self, id: InstanceId, action: Action) {
-        self.instances[id.0].account.halves += 1;
+    /// The first half of an action that the lock admits.
+    pub(super) fn begin_action(&mut self, id: InstanceId, action: Action) {
+        let instance = &mut self.instances[id.0];
+        instance.actions += 1;
+        instance.guest.account.halves += 1;
+        if let Action::Receive { from, transfer } = action {
+            self.note_payload(id, from, transfer);
+        }
         if self.random.chance(self.config.slow_action_permille) {
             let duration = self.random.between(self.config.action_us);
             self.plan(duration, Event::EndAction(id, Box::new(action)));
@@ -104,16 +99,32 @@ impl World {
         }
     }
 
+    fn note_payload(&mut self, id: InstanceId, from: ObjectId, transfer: Transfer) {
+        let instance = &mut self.instances[id.0];
+        let (account, to) = (&mut instance.guest.account, instance.object);
+        let received = &mut account.received[slot(from)];
+        let expected = *received;
+        *received += 1;
+        account.passed[slot(from)] -= i64::from(transfer.amount);
+        self.observe(&Fact::Delivered {
+            from,
+            to,
+            expected,
+            found: transfer.number,
+        });
+    }
+
     /// The second half of an action.
     pub(crate) fn end_action(&mut self, id: InstanceId, action: &Action) {
         let instance = &mut self.instances[id.0];
         if !instance.is_alive {
             return;
         }
-        instance.account.halves -= 1;
+        let account = &mut instance.guest.account;
+        account.halves -= 1;
         match *action {
-            Action::Receive(transfer) => {
-                instance.account.balance += i64::from(transfer.amount);
+            Action::Receive { transfer, .. } => {
+                account.balance += i64::from(transfer.amount);
                 if transfer.hops > 0 {
                     let to = self.any_object();
                     self.pay(id, to, transfer.amount, transfer.hops - 1);
@@ -126,24 +137,24 @@ impl World {
                 epoch,
                 side,
             } => {
-                instance.account.visits += 1;
-                let header = instance.participant.header();
-                let seen = self.newest_vertex(id);
-                if self.connections[over.0].epoch == epoch {
-                    let reply = Wire::Reply {
-                        sthread,
-                        header,
-                        seen,
-                    };
-                    self.send(over, side, reply);
-                }
+                account.visits += 1;
+                let reply = Outgoing::Reply {
+                    sthread,
+                    over,
+                    epoch,
+                    side,
+                };
+                self.make(id, reply);
             }
-            Action::Merge(_) => instance.account.visits += 1,
+            Action::Merge(_) => account.visits += 1,
         }
+        self.unlock(id);
+    }
+
+    /// Gives back the shared side of the lock.
+    pub(super) fn unlock(&mut self, id: InstanceId) {
         self.instances[id.0].actions -= 1;
-        if self.instances[id.0].actions == 0 {
-            self.pump(id);
-        }
+        self.pump(id);
     }
 
     pub(crate) fn any_object(&mut self) -> ObjectId {
@@ -151,20 +162,18 @@ impl World {
     }
 
     fn pay(&mut self, id: InstanceId, to: ObjectId, amount: u32, hops: u32) {
-        let vertex = self.open(id);
-        let account = &mut self.instances[id.0].account;
+        let account = &mut self.instances[id.0].guest.account;
         account.balance -= i64::from(amount);
         let number = account.sent[slot(to)];
         account.sent[slot(to)] += 1;
         account.passed[slot(to)] += i64::from(amount);
-        let transfer = Transfer {
+        let payment = Outgoing::Payment {
+            to,
             number,
             amount,
             hops,
-            vertex,
         };
-        let payload = transfer.encode();
-        self.input(id, Input::Send { to, payload });
+        self.make(id, payment);
     }
 
     /// An outsider's request reaches the object.
@@ -174,16 +183,21 @@ impl World {
             instance.actions += 1;
             // The first half touches the account, though a repeated request will change nothing more.
             let number = u32::try_from(request).expect("runs are short");
-            if instance.account.requests.contains(&number) {
-                self.answer(id, request);
-                self.instances[id.0].actions -= 1;
-                self.pump(id);
+            let guest = &instance.guest;
+            if guest.levels.open() == 0 && guest.account.requests.contains(&number) {
+                self.make(id, Outgoing::Answer(request));
             } else {
-                self.open(id);
-                self.input(id, Input::Touch);
-                self.begin_action(id, Action::Request(request));
+                self.touch(id);
+                self.take_in(id, Action::Request(request));
             }
+            self.unlock(id);
         }
+    }
+
+    /// Something changes in the open version.
+    pub(super) fn touch(&mut self, id: InstanceId) {
+        self.open(id);
+        self.input(id, Input::Touch);
     }
 
     fn carry_out(&mut self, id: InstanceId, number: usize) {
@@ -191,22 +205,10 @@ impl World {
         let (to, amount, hops) = (wanted.to, wanted.amount, wanted.hops);
         let known = u32::try_from(number).expect("runs are short");
         // Two of the same may run at once.
-        if self.instances[id.0].account.requests.insert(known) {
+        if self.instances[id.0].guest.account.requests.insert(known) {
             self.pay(id, to, amount, hops);
         }
-        self.answer(id, number);
-    }
-
-    fn answer(&mut self, id: InstanceId, request: usize) {
-        self.next_output += 1;
-        let output = OutputId(self.next_output);
-        let depends_on = self.newest_vertex(id);
-        let waiting = Waiting {
-            request,
-            depends_on,
-        };
-        self.instances[id.0].outputs.insert(output, waiting);
-        self.input(id, Input::Output(output));
+        self.make(id, Outgoing::Answer(number));
     }
 
     /// A message that is not on a channel asks for its admission.
@@ -220,7 +222,8 @@ impl World {
                 instance.actions += 1;
                 self.consume(id, &held.seen);
                 self.end_merge(id, &held.action);
-                self.begin_action(id, held.action);
+                self.take_in(id, held.action);
+                self.unlock(id);
             }
             Admission::SealFirst(at_least) => {
                 instance.held.push(held);

@@ -48,10 +48,11 @@ impl World {
         };
         let (object, version) = (instance.object, metadata.version);
         let vertex = instance.open.take();
-        let account = instance.account.clone();
-        let unfinished_actions = account.halves;
-        instance.images.insert(version, (account.clone(), vertex));
+        let guest = instance.guest.clone();
+        let unfinished_actions = guest.account.halves;
+        instance.images.insert(version, (guest.clone(), vertex));
         self.observe(&Fact::Sealed {
+            life: id,
             object,
             vertex,
             metadata: &metadata,
@@ -62,7 +63,7 @@ impl World {
         };
         let stored = Stored {
             metadata,
-            account,
+            guest,
             vertex,
         };
         self.write(id, Change::Append(ticket, Box::new(stored)));
@@ -161,7 +162,7 @@ impl World {
     pub(super) fn restore(&mut self, id: InstanceId, version: Version) {
         let instance = &mut self.instances[id.0];
         let image = instance.images.get(&version);
-        let (account, kept) = image.expect("an image of what may be kept").clone();
+        let (guest, kept) = image.expect("an image of what may be kept").clone();
         let mut removed = Vec::new();
         let mut next = instance.last;
         while let Some(vertex) = next.filter(|_| next != kept) {
@@ -169,13 +170,15 @@ impl World {
             next = self.truth[vertex].previous;
         }
         let fact = Fact::Restored {
+            life: id,
             object: instance.object,
             version,
-            unfinished_actions: account.halves,
+            vertex: kept,
+            unfinished_actions: guest.account.halves,
             running_actions: instance.actions,
         };
         instance.images.split_off(&version.next());
-        instance.account = account;
+        instance.guest = guest;
         instance.open = None;
         instance.last = kept;
         instance.seal_at_least = None;
