@@ -28,15 +28,17 @@
 //!
 //! The open version comes to depend on a message when the participant delivers it (rule P3), not when the object
 //! consumes it, and an abort does not take that back: the message waits here, and is part of every later state.
-//! What a level held is sent in the version that commits the level, on which its receivers then depend; all
-//! that it was made from is in that version's past.
+//! What a level held is sent in the version in which it commits, on which its receivers then depend; all that it was
+//! made from is in that version's past. So a dependency may be one too many, never one too few.
+//!
+//! An sthread that detaches from the object is a send that cannot be held: it must not while a level is open.
 //!
 //! # Invariants
 //!
 //! - What was consumed in the open levels, the oldest first, and then what waits, is what was received and is not yet
 //!   consumed for good, in the order in which it was received.
 //! - What the open levels hold, the oldest first, is in the order in which it was made.
-//! - No level, nothing held: what is made outside of all levels is not kept here at all.
+//! - What is made outside of all levels is not kept here at all.
 //!
 //! # Example
 //!
@@ -138,7 +140,7 @@ impl<T, M> Levels<T, M> {
 }
 
 /// What passes through.
-impl<T, M: Clone> Levels<T, M> {
+impl<T, M> Levels<T, M> {
     /// The object makes something for others: keeps it in the newest open level, or hands it back to be given to
     /// the participant at once if there is none (rule P16).
     #[must_use = "what is handed back is not held by anybody"]
@@ -158,7 +160,10 @@ impl<T, M: Clone> Levels<T, M> {
     }
 
     /// The object consumes the next message, if one waits.
-    pub fn consume(&mut self) -> Option<M> {
+    pub fn consume(&mut self) -> Option<M>
+    where
+        M: Clone,
+    {
         let message = self.waiting.pop_front()?;
         if let Some(newest) = self.open.last_mut() {
             newest.consumed.push(message.clone());

@@ -140,7 +140,7 @@ pub(crate) enum Fact<'a> {
 }
 
 /// What a guest does to its levels, which are counted from the outermost, 0.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum LevelChange {
     /// This one is opened inside all others.
     Opened(usize),

@@ -1,6 +1,11 @@
 //! A state, one call, what follows; and any calls at all against a naive model (rule P16).
 
 use super::*;
+use crate::{
+    Effect, Header, Incarnation, Input, ObjectId, Participant, PeerMessage, Seq, Speculation,
+    ToParticipant, Version, WorldLine, message::ChannelMessage,
+};
+use bytes::Bytes;
 use proptest::prelude::*;
 
 type Texts = Levels<&'static str, &'static str>;
@@ -195,6 +200,50 @@ fn open_levels_can_be_stored() {
     levels.consume();
     let stored = postcard::to_allocvec(&levels).expect("plain data");
     assert_eq!(postcard::from_bytes(&stored), Ok(levels));
+}
+
+/// What a level holds has no number in a channel, whatever is sealed meanwhile; it is sent in the version in which the
+/// level commits (rules P14 and P16).
+#[test]
+fn a_level_sends_when_it_commits() {
+    let (hotel, flight) = (ObjectId(1), ObjectId(2));
+    let mut participant = Participant::new(hotel, Incarnation(1), Speculation::On);
+    let mut on = |input| {
+        participant.handle(input);
+        std::iter::from_fn(|| participant.poll_effect()).last()
+    };
+    on(Input::Coordinator(ToParticipant::Admit {
+        incarnation: Incarnation(1),
+        world_line: WorldLine(0),
+        keep: Version::ZERO,
+        boundary: Default::default(),
+    }));
+    on(Input::Restored);
+    let mut levels = Levels::<Input, Bytes>::new();
+    let payload = Bytes::from_static(b"book");
+    let send = Input::Send {
+        to: flight,
+        payload: payload.clone(),
+    };
+    levels.speculate();
+    assert_eq!(levels.hold(send.clone()), None);
+    on(Input::Touch);
+    let sealed = on(Input::Seal {
+        at_least: Version::ZERO,
+        complete: true,
+    });
+    let Some(Effect::Persist { metadata, .. }) = sealed else {
+        panic!("the state has changed: {sealed:?}");
+    };
+    assert!(metadata.channels.is_empty());
+    assert_eq!(levels.commit(0), Ok(vec![send.clone()]));
+    let message = PeerMessage::Channel(ChannelMessage {
+        seq: Seq(0),
+        header: Header::of(WorldLine(0), hotel, metadata.version.next()),
+        payload,
+    });
+    let to = flight;
+    assert_eq!(on(send), Some(Effect::Transmit { to, message }));
 }
 
 /// What an object does, as far as levels are concerned.

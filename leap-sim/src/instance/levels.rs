@@ -46,6 +46,16 @@ pub(super) enum Outgoing {
     },
 }
 
+/// What a guest does of its own accord.
+#[derive(Clone, Copy, Debug, Hash)]
+enum Step {
+    Speculate,
+    Commit(usize),
+    Abort(usize),
+    /// Consumes what an abort gave back.
+    Consume,
+}
+
 /// What passes through.
 impl World {
     fn new_item(&mut self) -> ItemId {
@@ -174,45 +184,42 @@ impl World {
         let levels = &self.instances[id.0].guest.levels;
         let (open, waiting) = (levels.open(), levels.waiting());
         let level = self.random.index(open);
-        let mut changes = Vec::new();
+        let mut steps = Vec::new();
         if open < self.config.levels && !self.is_healed {
-            changes.push(Some(LevelChange::Opened(open)));
+            steps.push(Step::Speculate);
         }
         if open > 0 {
-            changes.push(Some(LevelChange::Committed(level)));
-            changes.push(Some(LevelChange::Aborted(level)));
+            steps.extend([Step::Commit(level), Step::Abort(level)]);
         }
         if waiting > 0 {
-            changes.push(None);
+            steps.push(Step::Consume);
         }
-        if changes.is_empty() {
+        if steps.is_empty() {
             return;
         }
-        let change = *self.random.pick(&changes);
+        let step = *self.random.pick(&steps);
+        self.trace.mix(&(id, step));
+        self.say(format_args!("{id:?} {step:?}, {open} levels are open"));
         self.instances[id.0].actions += 1;
         self.touch(id);
-        match change {
-            Some(change) => self.change_level(id, change),
-            None => self.consume_waiting(id),
-        }
+        self.take_step(id, step);
         self.unlock(id);
     }
 
-    fn change_level(&mut self, id: InstanceId, change: LevelChange) {
-        self.trace.mix(&(id, change));
-        self.say(format_args!("{id:?} {change:?}"));
+    fn take_step(&mut self, id: InstanceId, step: Step) {
         let guest = &mut self.instances[id.0].guest;
         let mut committed = Vec::new();
-        let change = match change {
-            LevelChange::Opened(_) => LevelChange::Opened(guest.speculate()),
-            LevelChange::Committed(level) => {
+        let change = match step {
+            Step::Speculate => LevelChange::Opened(guest.speculate()),
+            Step::Commit(level) => {
                 committed = guest.commit(level);
-                change
+                LevelChange::Committed(level)
             }
-            LevelChange::Aborted(level) => {
+            Step::Abort(level) => {
                 guest.abort(level);
-                change
+                LevelChange::Aborted(level)
             }
+            Step::Consume => return self.consume_waiting(id),
         };
         self.observe(&Fact::Levels { life: id, change });
         for made in &committed {
