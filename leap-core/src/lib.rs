@@ -14,6 +14,7 @@
 //! | [`coordinator`] | the dependency graph, the boundary, exact rollback, the decision log |
 //! | [`observer`] | what one OS process knows of boundary and decisions; judges sthreads and barriers |
 //! | [`sthread`] | a speculative thread's dependency set |
+//! | [`levels`] | speculation inside one object, between it and its participant: what is held back, what comes again |
 //! | [`header`], [`metadata`], [`message`], [`decision`], [`ledger`] | what travels and what is stored, with their encodings |
 //!
 //! # Driver contract, in one sentence
@@ -53,6 +54,7 @@ mod graph;
 pub mod header;
 mod id;
 pub mod ledger;
+pub mod levels;
 pub mod message;
 pub mod metadata;
 pub mod observer;
@@ -66,6 +68,7 @@ pub use encoding::DecodeError;
 pub use header::{DependencySet, Header};
 pub use id::{Incarnation, ObjectId, OutputId, PersistTicket, Seq, Version, Vertex, WorldLine};
 pub use ledger::{Ledger, LogRecord};
+pub use levels::{Levels, NoLevel};
 pub use message::{ChannelMessage, Fragment, GatherId, PeerMessage, ToCoordinator, ToParticipant};
 pub use metadata::VersionMetadata;
 pub use observer::{BarrierId, BarrierOutcome, Observer};

@@ -16,6 +16,10 @@ pub struct Rules {
     pub(crate) acknowledgement: bool,
     /// P12: refuse older incarnations.
     pub(crate) fencing: bool,
+    /// P16: hold what is made in an open level.
+    pub(crate) holding: bool,
+    /// P16: give back what was consumed in an aborted level.
+    pub(crate) redelivery: bool,
 }
 
 impl Default for Rules {
@@ -27,6 +31,8 @@ impl Default for Rules {
             log_before_release: true,
             acknowledgement: true,
             fencing: true,
+            holding: true,
+            redelivery: true,
         }
     }
 }
@@ -47,6 +53,10 @@ pub enum Rule {
     P10Acknowledgement,
     /// Fencing.
     P12,
+    /// In-process levels: what is held.
+    P16,
+    /// The same: what is delivered again.
+    P16Redelivery,
 }
 
 #[cfg(feature = "canary")]
@@ -62,6 +72,8 @@ impl Rules {
             Rule::P10 => rules.log_before_release = false,
             Rule::P10Acknowledgement => rules.acknowledgement = false,
             Rule::P12 => rules.fencing = false,
+            Rule::P16 => rules.holding = false,
+            Rule::P16Redelivery => rules.redelivery = false,
         }
         rules
     }

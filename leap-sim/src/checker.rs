@@ -18,6 +18,7 @@ mod p12_fencing;
 mod p13_pruning;
 mod p14_channels;
 mod p15_sthread_sets;
+mod p16_levels;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +26,10 @@ use leap_core::{
     DependencySet, Incarnation, LogRecord, ObjectId, Version, VersionMetadata, WorldLine,
 };
 
-use crate::truth::{Truth, VertexId};
+use crate::{
+    truth::{Truth, VertexId},
+    world::{InstanceId, ItemId},
+};
 
 /// Something that happened and that some rule has an opinion on.
 #[derive(Debug)]
@@ -50,8 +54,22 @@ pub(crate) enum Fact<'a> {
         expected: u32,
         found: u32,
     },
+    /// A guest receives a message that its participant has admitted.
+    Received { life: InstanceId, item: ItemId },
+    /// A guest takes in a message that it has received.
+    TakenIn { life: InstanceId, item: ItemId },
+    /// A guest makes something for others.
+    Made { life: InstanceId, item: ItemId },
+    /// What a guest has made leaves it: its participant, or a link, is given it.
+    Given { life: InstanceId, item: ItemId },
+    /// A guest opens or closes levels.
+    Levels {
+        life: InstanceId,
+        change: LevelChange,
+    },
     /// A version is fixed. `vertex` is what was done in it, if anything.
     Sealed {
+        life: InstanceId,
         object: ObjectId,
         vertex: Option<VertexId>,
         metadata: &'a VersionMetadata,
@@ -59,8 +77,11 @@ pub(crate) enum Fact<'a> {
     },
     /// A state is brought back.
     Restored {
+        life: InstanceId,
         object: ObjectId,
         version: Version,
+        /// What was done in the version, if anything.
+        vertex: Option<VertexId>,
         unfinished_actions: u32,
         running_actions: u32,
     },
@@ -118,12 +139,25 @@ pub(crate) enum Fact<'a> {
     Converged(&'a Rest),
 }
 
+/// What a guest does to its levels, which are counted from the outermost, 0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LevelChange {
+    /// This one is opened inside all others.
+    Opened(usize),
+    /// This one becomes part of the one around it.
+    Committed(usize),
+    /// This one and all newer ones are undone.
+    Aborted(usize),
+}
+
 /// What is left when a run has come to rest.
 #[derive(Debug, Default)]
 pub(crate) struct Rest {
     pub(crate) tokens: i64,
     pub(crate) tokens_at_start: i64,
     pub(crate) requests: Vec<RequestAtRest>,
+    /// The newest life of each object.
+    pub(crate) lives: Vec<InstanceId>,
     /// Per ordered pair: payloads sent and received, as both ends remember.
     pub(crate) channels: Vec<(ObjectId, ObjectId, u32, u32)>,
     /// Versions in storage per object, and how many the checkpoint policy allows.
@@ -173,8 +207,6 @@ pub(crate) struct Checkers {
 
 impl Default for Checkers {
     fn default() -> Self {
-        // P16 concerns levels inside processes. They hold back what the core is not given, so nothing of them can be
-        // seen here: see docs/protocol.md.
         Self {
             all: vec![
                 Box::new(p01_atomic_actions::AtomicActions),
@@ -192,6 +224,7 @@ impl Default for Checkers {
                 Box::new(p13_pruning::Pruning),
                 Box::new(p14_channels::Channels),
                 Box::new(p15_sthread_sets::SThreadSets),
+                Box::new(p16_levels::InProcessLevels::default()),
                 Box::new(failure_transparency::FailureTransparency),
                 Box::new(exactly_once::ExactlyOnce),
             ],

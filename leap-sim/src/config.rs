@@ -121,6 +121,10 @@ pub(crate) struct Config {
     pub(crate) action_us: (u64, u64),
     pub(crate) sthreads: u64,
     pub(crate) sthread_steps: (u64, u64),
+    /// How many levels a guest may have open at once; 0: nobody opens any.
+    pub(crate) levels: usize,
+    /// How long a guest leaves its levels as they are.
+    pub(crate) level_every_us: (u64, u64),
     /// How many decisions the coordinator remembers for processes that were away.
     pub(crate) remembered: usize,
     /// Everything travels and is stored in its encoding.
@@ -168,6 +172,8 @@ impl Config {
             action_us: (1, random.between((2, 800))),
             sthreads: random.between((0, 8)),
             sthread_steps: (1, random.between((1, 5))),
+            levels: *random.pick(&[0, 0, 0, 1, 2, 4]),
+            level_every_us: (50, 50 + random.between((0, 1_500))),
             remembered: *random.pick(&[1, 1, 3, 64]),
             encoded: random.chance(50),
             faults: Vec::new(),

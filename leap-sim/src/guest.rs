@@ -1,19 +1,58 @@
 //! The application inside a state object: an account that passes tokens on.
 //!
 //! Tokens are conserved, and each payload has its number in its channel, so whatever the protocol
-//! loses, repeats or reorders shows in the state.
+//! loses, repeats or reorders shows in the state. Now and then it speculates by itself, in levels.
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use leap_core::ObjectId;
+use leap_core::{Levels, ObjectId, Rules};
 
-use crate::truth::VertexId;
+use crate::{
+    instance::{Made, Message},
+    truth::VertexId,
+};
 
 /// No run has more objects.
 pub(crate) const MAX_OBJECTS: usize = 6;
 
-/// An account's state: all of it is persisted and rolled back with a version.
+/// A guest's state: all of it is persisted and rolled back with a version, open levels included.
+#[derive(Clone, Debug)]
+pub(crate) struct Guest {
+    pub(crate) account: Account,
+    pub(crate) levels: Levels<Made, Message>,
+    /// For each open level, the account when it was opened.
+    undo: Vec<Account>,
+}
+
+impl Guest {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            account: Account::default(),
+            levels: Levels::new().with_rules(rules),
+            undo: Vec::new(),
+        }
+    }
+
+    pub(crate) fn speculate(&mut self) -> usize {
+        self.undo.push(self.account.clone());
+        self.levels.speculate()
+    }
+
+    /// Commits a level that is open; answers what leaves the guest by that.
+    pub(crate) fn commit(&mut self, level: usize) -> Vec<Made> {
+        self.undo.remove(level);
+        self.levels.commit(level).expect("the level is open")
+    }
+
+    /// Aborts a level that is open, and those inside it.
+    pub(crate) fn abort(&mut self, level: usize) {
+        self.account = self.undo.split_off(level).swap_remove(0);
+        self.levels.abort(level).expect("the level is open");
+    }
+}
+
+/// The part of a guest's state that it takes actions on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Account {
     pub(crate) balance: i64,

@@ -17,6 +17,7 @@
 //! | objects | slow actions in two halves, crashes and restarts at any point, leave and return, lives that go on after they were superseded |
 //! | coordinators | crashes between a record's append and its completion, successors beside a predecessor that lives on, news of the boundary that come late or in part |
 //! | guests | accounts that pass tokens on: what is lost, repeated or reordered shows in their state |
+//! | levels | guests open, nest, commit and abort them between their actions, through seals, crashes and rollbacks |
 //! | sthreads | detach, call others, merge or wait at a barrier |
 //! | outsiders | ask again until they are answered |
 //!

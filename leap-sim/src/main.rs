@@ -56,6 +56,10 @@ enum Switch {
     P10Acknowledgement,
     /// Fencing, also that of the simulated storage.
     P12,
+    /// What is held in open levels.
+    P16,
+    /// What is delivered again when a level is aborted.
+    P16Redelivery,
 }
 
 impl Switch {
@@ -67,6 +71,8 @@ impl Switch {
             Self::P10 => Rule::P10,
             Self::P10Acknowledgement => Rule::P10Acknowledgement,
             Self::P12 => Rule::P12,
+            Self::P16 => Rule::P16,
+            Self::P16Redelivery => Rule::P16Redelivery,
         }
     }
 }

@@ -45,6 +45,8 @@ impl World {
             .instances
             .iter()
             .filter(|instance| instance.is_alive && instance.participant.is_active())
+            // It would carry out of an open level what was done there.
+            .filter(|instance| instance.guest.levels.open() == 0)
             .map(|instance| instance.id)
             .collect();
         if active.is_empty() {

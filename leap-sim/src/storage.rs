@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 
 use leap_core::{Incarnation, Ledger, LogRecord, PersistTicket, Version, VersionMetadata};
 
-use crate::{guest::Account, truth::VertexId, world::InstanceId};
+use crate::{guest::Guest, truth::VertexId, world::InstanceId};
 
 /// One durable version of an object.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) metadata: VersionMetadata,
-    pub(crate) account: Account,
+    pub(crate) guest: Guest,
     pub(crate) vertex: VertexId,
 }
 

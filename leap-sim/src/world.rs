@@ -46,6 +46,10 @@ index!(
     /// One sthread.
     SThreadId
 );
+index!(
+    /// A message that a guest has received, or something that it has made for others.
+    ItemId
+);
 
 /// What happens at some moment.
 #[derive(Debug, Hash)]
@@ -78,6 +82,8 @@ pub(crate) enum Event {
     EndAction(InstanceId, Box<Action>),
     EndRestore(InstanceId),
     SealTimer(InstanceId),
+    /// The guest may change its levels.
+    LevelTimer(InstanceId),
     RetryHeld(InstanceId),
     Kill {
         instance: InstanceId,
@@ -165,6 +171,7 @@ pub(crate) struct World {
     pub(crate) requests: Vec<Request>,
     pub(crate) next_output: u64,
     pub(crate) next_sthread: usize,
+    pub(crate) next_item: usize,
     pub(crate) events: u64,
 
     checkers: Checkers,
@@ -209,6 +216,7 @@ impl World {
             requests: Vec::new(),
             next_output: 0,
             next_sthread: 0,
+            next_item: 0,
             events: 0,
             checkers: Checkers::default(),
             planned: BinaryHeap::new(),
@@ -287,6 +295,7 @@ impl World {
             Event::EndAction(instance, action) => self.end_action(instance, &action),
             Event::EndRestore(instance) => self.end_restore(instance),
             Event::SealTimer(instance) => self.seal_timer(instance),
+            Event::LevelTimer(instance) => self.level_timer(instance),
             Event::RetryHeld(instance) => self.pump(instance),
             Event::Kill {
                 instance,
@@ -488,9 +497,11 @@ impl World {
         let mut rest = Rest {
             tokens: accounts
                 .values()
-                .map(|instance| instance.account.balance + passed_to_banned(&instance.account))
+                .map(|instance| &instance.guest.account)
+                .map(|account| account.balance + passed_to_banned(account))
                 .sum(),
             tokens_at_start: 0,
+            lives: accounts.values().map(|instance| instance.id).collect(),
             graph: self
                 .seats
                 .last()
@@ -505,7 +516,7 @@ impl World {
             let number = u32::try_from(number).expect("runs are short");
             let found = accounts
                 .values()
-                .filter(|instance| instance.account.requests.contains(&number));
+                .filter(|instance| instance.guest.account.requests.contains(&number));
             rest.requests.push(RequestAtRest {
                 number,
                 answered: request.answered,
@@ -515,8 +526,8 @@ impl World {
         }
         for (&from, sender) in &accounts {
             for (&to, receiver) in &accounts {
-                let sent = sender.account.sent[slot(to)];
-                let received = receiver.account.received[slot(from)];
+                let sent = sender.guest.account.sent[slot(to)];
+                let received = receiver.guest.account.received[slot(from)];
                 rest.channels.push((from, to, sent, received));
             }
         }

@@ -5,8 +5,8 @@ use leap_sim::{Options, Rule, run};
 /// Seeds per test run; the command runs as many as one likes.
 const SEEDS: u64 = 2_000;
 
-/// Within so many seeds a rule that is switched off must be noticed. (As of writing the worst takes 9.)
-const CANARY_SEEDS: u64 = 50;
+/// Within so many seeds a rule that is switched off must be noticed. (As of writing the worst takes 36.)
+const CANARY_SEEDS: u64 = 100;
 
 #[test]
 fn every_rule_holds() {
@@ -109,4 +109,14 @@ fn without_the_acknowledgement_p10_notices() {
 #[test]
 fn without_fencing_p12_notices() {
     canary(Rule::P12, "p12_fencing");
+}
+
+#[test]
+fn without_holding_what_levels_make_p16_notices() {
+    canary(Rule::P16, "p16_levels");
+}
+
+#[test]
+fn without_delivering_again_p16_notices() {
+    canary(Rule::P16Redelivery, "p16_levels");
 }

@@ -29,6 +29,7 @@ impl Checker for AtomicActions {
                 version,
                 unfinished_actions,
                 running_actions,
+                ..
             } => require!(
                 *unfinished_actions == 0 && *running_actions == 0,
                 "{object:?} was brought back to {version:?}, which holds {unfinished_actions} half actions, \

@@ -74,6 +74,7 @@ mod tests {
     use leap_core::{Incarnation, Version, WorldLine};
 
     use super::*;
+    use crate::world::InstanceId;
 
     const HOTEL: ObjectId = ObjectId(1);
     const FLIGHT: ObjectId = ObjectId(2);
@@ -107,6 +108,7 @@ mod tests {
             complete: false,
         };
         let fact = Fact::Sealed {
+            life: InstanceId(0),
             object: FLIGHT,
             vertex: Some(flight),
             metadata: &metadata,
