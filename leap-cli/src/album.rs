@@ -18,6 +18,9 @@ use crate::restore::open_file;
 const DELTAS_AT_MOST: u32 = 31;
 
 /// Where the periodic checkpoints of a program go.
+///
+/// Invariant: a checkpoint is relative only to one that is on disk, with nothing between them taken by
+/// anybody else.
 pub(crate) struct Album {
     directory: PathBuf,
     /// Held while it is used: no two programs write to one directory.
@@ -27,9 +30,18 @@ pub(crate) struct Album {
     /// What the next one can be relative to; none: it must be whole.
     base: Option<Base>,
     deltas: u32,
-    /// The whole ones, oldest first.
-    whole: Vec<u64>,
-    writing: Option<JoinHandle<Result<Base>>>,
+    /// The newest whole one that is on disk; 0 if there is none.
+    newest_whole: u64,
+    writing: Option<Writing>,
+}
+
+/// A checkpoint that is on its way to the disk.
+struct Writing {
+    number: u64,
+    is_whole: bool,
+    /// Whether the next one may be relative to it.
+    is_base: bool,
+    thread: JoinHandle<Result<Base>>,
 }
 
 impl Album {
@@ -38,6 +50,7 @@ impl Album {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
         let lock = lock(directory)?;
+        remove_unfinished(directory)?;
         let newest = numbers(directory)?.last().copied().unwrap_or(0);
         Ok(Self {
             directory: directory.to_owned(),
@@ -46,18 +59,15 @@ impl Album {
             next: newest + 1,
             base: None,
             deltas: 0,
-            whole: Vec::new(),
+            newest_whole: 0,
             writing: None,
         })
     }
 
     /// Which pages the next checkpoint needs; none if the last one is still being written.
     pub(crate) fn wants(&mut self) -> Option<Pages> {
-        if self
-            .writing
-            .as_ref()
-            .is_some_and(|writing| !writing.is_finished())
-        {
+        let writing = self.writing.as_ref();
+        if writing.is_some_and(|writing| !writing.thread.is_finished()) {
             return None;
         }
         self.finish();
@@ -69,30 +79,26 @@ impl Album {
 
     /// Has the next checkpoint be whole: somebody else has taken what changed.
     pub(crate) fn forget_base(&mut self) {
-        self.finish();
         self.base = None;
+        if let Some(writing) = &mut self.writing {
+            writing.is_base = false;
+        }
     }
 
     /// Writes a checkpoint of the pages that were wanted, on a thread.
     pub(crate) fn add(&mut self, capture: Capture, pages: Pages) {
+        self.finish();
         let number = self.next;
         self.next += 1;
-        let base = match pages {
-            Pages::Changes => self.base.take(),
-            Pages::Whole => None,
-        };
-        self.deltas = if base.is_some() { self.deltas + 1 } else { 0 };
-        if base.is_none() {
-            self.whole.push(number);
-        }
+        // Whatever becomes of this one, the next is not relative to what this is relative to.
+        let base = self.base.take().filter(|_| pages == Pages::Changes);
+        let is_whole = base.is_none();
+        self.deltas = if is_whole { 0 } else { self.deltas + 1 };
         let name = file_name(number);
         let path = self.directory.join(&name);
-        let module = base.is_none().then(|| self.module.clone());
-        let obsolete = match self.whole.as_slice() {
-            [.., before, newest] if *newest == number => *before,
-            _ => 0,
-        };
-        self.writing = Some(thread::spawn(move || {
+        let module = is_whole.then(|| self.module.clone());
+        let obsolete = if is_whole { self.newest_whole } else { 0 };
+        let thread = thread::spawn(move || {
             let contents = capture.contents(module.as_deref(), base);
             let id = write_file(&path, &contents, Compression::default())?;
             tracing::info!(
@@ -100,9 +106,17 @@ impl Album {
                 path.display(),
                 capture.page_bytes()
             );
-            remove_before(&path, obsolete)?;
+            if let Err(error) = remove_before(&path, obsolete) {
+                eprintln!("warning: {error:#}");
+            }
             Ok(Base { id, name })
-        }));
+        });
+        self.writing = Some(Writing {
+            number,
+            is_whole,
+            is_base: true,
+            thread,
+        });
     }
 
     /// Waits for what is being written; answers whether all was.
@@ -110,9 +124,12 @@ impl Album {
         let Some(writing) = self.writing.take() else {
             return true;
         };
-        match writing.join() {
+        match writing.thread.join() {
             Ok(Ok(base)) => {
-                self.base = Some(base);
+                self.base = writing.is_base.then_some(base);
+                if writing.is_whole {
+                    self.newest_whole = writing.number;
+                }
                 return true;
             }
             // What this one had is lost, so the next one is whole.
@@ -184,6 +201,18 @@ fn numbers(directory: &Path) -> Result<Vec<u64>> {
         .collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Removes what a program that was killed left half written.
+fn remove_unfinished(directory: &Path) -> Result<()> {
+    let cannot = || format!("cannot clear {}", directory.display());
+    for entry in fs::read_dir(directory).with_context(cannot)?.flatten() {
+        let name = entry.file_name();
+        if leap_vm::image::is_unfinished(&name) {
+            fs::remove_file(entry.path()).with_context(cannot)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the checkpoints with a number below `first` that lie beside `path`.

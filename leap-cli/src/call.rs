@@ -39,7 +39,9 @@ impl Call {
             request = request.header("idempotency-key", key);
         }
         let reply = crate::http::send(request, Bytes::from(self.body)).await?;
-        crate::say(format_args!("{}", String::from_utf8_lossy(&reply)));
-        Ok(())
+        Ok(crate::say(format_args!(
+            "{}",
+            String::from_utf8_lossy(&reply)
+        ))?)
     }
 }

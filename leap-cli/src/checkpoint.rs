@@ -58,7 +58,7 @@ impl Checkpoint {
                 written.pages,
                 written.file_bytes >> 10,
                 written.pause_us as f64 / 1000.0,
-            )),
+            ))?,
         }
         Ok(ExitCode::SUCCESS)
     }

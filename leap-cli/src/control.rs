@@ -1,8 +1,8 @@
 //! The control socket of a running program: how `leap checkpoint` reaches it.
 //!
 //! A program listens at `PID.sock` in a directory that only its user can enter: `leap` in
-//! `$XDG_RUNTIME_DIR`, or `leap-UID` in the directory for temporary files. A connection carries one
-//! request and one answer, each a line of JSON.
+//! `$XDG_RUNTIME_DIR`, or `leap-UID` in the directory for temporary files if there is no such directory. A
+//! connection carries one request and one answer, each a line of JSON.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -99,6 +99,7 @@ impl ControlSocket {
         answer: impl Fn(Request) -> Answer + Send + Sync + 'static,
     ) -> Result<Self> {
         let directory = directory()?;
+        remove_abandoned(&directory);
         let path = directory.join(format!("{}.sock", std::process::id()));
         // Whoever had our process id before us is gone.
         let _ = fs::remove_file(&path);
@@ -191,17 +192,42 @@ pub(crate) fn ask(pid: u32, request: &Request) -> Result<Answer> {
 
 /// Which programs there are, for a person who mistook the process id.
 fn running(directory: &Path) -> String {
-    let sockets = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut pids: Vec<u32> = sockets
-        .filter(|socket| UnixStream::connect(socket.path()).is_ok())
-        .filter_map(|socket| socket.path().file_stem()?.to_str()?.parse().ok())
+    let mut pids: Vec<i32> = sockets(directory)
+        .filter(|(_, path)| UnixStream::connect(path).is_ok())
+        .map(|(pid, _)| pid)
         .collect();
     pids.sort_unstable();
     match pids.as_slice() {
         [] => "none does at all".to_owned(),
         pids => {
-            let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+            let pids: Vec<String> = pids.iter().map(i32::to_string).collect();
             format!("these do: {}", pids.join(", "))
+        }
+    }
+}
+
+/// The sockets in the directory, with the process ids that they are for.
+fn sockets(directory: &Path) -> impl Iterator<Item = (i32, PathBuf)> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        let path = entry.path();
+        let pid = path.file_stem()?.to_str()?.parse().ok()?;
+        path.extension()
+            .is_some_and(|extension| extension == "sock")
+            .then_some((pid, path))
+    })
+}
+
+/// Removes the sockets of programs that were killed.
+fn remove_abandoned(directory: &Path) {
+    for (pid, path) in sockets(directory) {
+        let pid = rustix::process::Pid::from_raw(pid);
+        let is_gone = pid.is_none_or(|pid| {
+            rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
+        });
+        // One that has just begun refuses connections as well, and one that answers may be in another container.
+        if is_gone && UnixStream::connect(&path).is_err() {
+            let _ = fs::remove_file(path);
         }
     }
 }
@@ -209,8 +235,10 @@ fn running(directory: &Path) -> String {
 /// The directory of the sockets, made if need be; refused if others could enter it.
 fn directory() -> Result<PathBuf> {
     let user = rustix::process::getuid().as_raw();
-    let path = match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(runtime) => PathBuf::from(runtime).join("leap"),
+    // It may name what was never made, or was another user's: then it counts for nothing.
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let path = match runtime.filter(|runtime| runtime.is_absolute() && runtime.is_dir()) {
+        Some(runtime) => runtime.join("leap"),
         None => std::env::temp_dir().join(format!("leap-{user}")),
     };
     // If it is there already, it is looked at below.

@@ -91,7 +91,7 @@ impl Demo {
             crate::say(format_args!(
                 "{} clients book trips; a service is killed every {} ms; every durable write takes {} ms more",
                 self.clients, self.kill_every_ms, self.storage_latency_ms
-            ));
+            ))?;
         }
         let speculative = self.book(directory.join("speculative"), OnOff::On).await?;
         let durable = self.book(directory.join("durable"), OnOff::Off).await?;
@@ -99,7 +99,7 @@ impl Demo {
         if self.json {
             crate::print(&summary)?;
         } else {
-            crate::say(format_args!("{}", table(&speculative, &durable)));
+            crate::say(format_args!("{}", table(&speculative, &durable)))?;
         }
         for (mode, outcome) in [("speculative", &speculative), ("durable", &durable)] {
             ensure!(

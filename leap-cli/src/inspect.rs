@@ -8,7 +8,7 @@ use clap::Args;
 use leap_vm::inspect::{InspectedFrame, Inspection, inspect};
 
 use crate::restore::{module_of, open};
-use crate::say;
+use crate::{OutputError, say, visible};
 
 /// Show what is in a checkpoint: call stack, locals, memories, open files
 ///
@@ -42,15 +42,15 @@ impl Inspect {
         let inspection = inspect(&chain, &module).with_context(cannot)?;
         match self.json {
             true => crate::print(&inspection)?,
-            false => show(&inspection),
+            false => show(&inspection)?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn show(inspection: &Inspection) {
+fn show(inspection: &Inspection) -> Result<(), OutputError> {
     let image = &inspection.image;
-    say(format_args!(
+    tell(format_args!(
         "image {}: {} pages, {} different, in {} KiB{}",
         image.id,
         image.pages,
@@ -61,67 +61,74 @@ fn show(inspection: &Inspection) {
         } else {
             ""
         },
-    ));
+    ))?;
     if image.chain > 1 {
         let others = image.chain - 1;
-        say(format_args!("relative to a chain of {others} other images"));
+        tell(format_args!("relative to a chain of {others} other images"))?;
     }
-    say(format_args!("module {}", inspection.module));
-    say(format_args!("arguments {}", inspection.arguments.join(" ")));
+    tell(format_args!("module {}", inspection.module))?;
+    tell(format_args!("arguments {}", inspection.arguments.join(" ")))?;
     for variable in &inspection.environment {
-        say(format_args!("variable {variable}"));
+        tell(format_args!("variable {variable}"))?;
     }
     if let Some(function) = &inspection.waits_in {
-        say(format_args!("waits in {function}"));
+        tell(format_args!("waits in {function}"))?;
     }
     let frames = inspection.frames.len();
-    say(format_args!("{frames} calls, innermost first:"));
+    tell(format_args!("{frames} calls, innermost first:"))?;
     for (depth, frame) in inspection.frames.iter().enumerate() {
-        show_frame(depth, frame);
+        show_frame(depth, frame)?;
     }
     for (index, memory) in inspection.memories.iter().enumerate() {
-        say(format_args!(
+        tell(format_args!(
             "memory {index}: {} KiB, {} pages of it in the image",
             memory.bytes >> 10,
             memory.pages_in_image,
-        ));
+        ))?;
     }
     let globals = inspection.globals.join(", ");
-    say(format_args!("globals: {globals}"));
+    tell(format_args!("globals: {globals}"))?;
     for file in &inspection.open_files {
         let offset = file.offset.map(|offset| format!(" at {offset}"));
         let offset = offset.unwrap_or_default();
-        say(format_args!(
+        tell(format_args!(
             "descriptor {}: {}{offset}",
             file.fd, file.what
-        ));
+        ))?;
     }
+    Ok(())
 }
 
-fn show_frame(depth: usize, frame: &InspectedFrame) {
+fn show_frame(depth: usize, frame: &InspectedFrame) -> Result<(), OutputError> {
     let unnamed = || format!("function {}", frame.function);
     let name = frame.name.clone().unwrap_or_else(unnamed);
-    say(format_args!(
+    tell(format_args!(
         "{depth:4}  {name} at byte {:#x}",
         frame.offset
-    ));
+    ))?;
     for line in &frame.source {
         let number = line
             .line
             .map_or_else(String::new, |line| format!(":{line}"));
         let function = line.function.as_deref().unwrap_or("?");
-        say(format_args!("        {function} in {}{number}", line.file));
+        tell(format_args!("        {function} in {}{number}", line.file))?;
     }
     for local in &frame.locals {
         let name = local.name.as_ref().map(|name| format!(" {name}"));
         let name = name.unwrap_or_default();
         let (index, ty, value) = (local.index, local.ty, &local.value);
-        say(format_args!("        local {index}{name}: {ty} = {value}"));
+        tell(format_args!("        local {index}{name}: {ty} = {value}"))?;
     }
     if !frame.operands.is_empty() {
-        say(format_args!(
+        tell(format_args!(
             "        operands {}",
             frame.operands.join(", ")
-        ));
+        ))?;
     }
+    Ok(())
+}
+
+/// A line with whatever the image says, made fit for a terminal.
+fn tell(text: std::fmt::Arguments<'_>) -> Result<(), OutputError> {
+    say(format_args!("{}", visible(&text.to_string())))
 }

@@ -16,6 +16,7 @@ mod runner;
 mod serve;
 mod status;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -78,12 +79,16 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => code,
+        // Whoever read what the command says has read enough.
+        Err(error) if is_closed_output(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let error = format!("{error:#}");
             if is_for_programs {
-                say(format_args!("{}", serde_json::json!({ "error": error })));
+                let told = say(format_args!("{}", serde_json::json!({ "error": error })));
+                // Then there is standard error.
+                drop(told);
             }
-            eprintln!("error: {error}");
+            eprintln!("error: {}", visible(&error));
             ExitCode::FAILURE
         }
     }
@@ -107,17 +112,37 @@ fn run_on_runtime(command: Command) -> anyhow::Result<()> {
     done
 }
 
-/// Says something to the person at the terminal.
-#[allow(
-    clippy::print_stdout,
-    reason = "standard output is what a command is for"
-)]
-fn say(text: std::fmt::Arguments<'_>) {
-    println!("{text}");
+/// Standard output cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+struct OutputError(#[from] io::Error);
+
+/// Says something on standard output, which is what a command is for.
+fn say(text: std::fmt::Arguments<'_>) -> Result<(), OutputError> {
+    // It is line-buffered, so an error shows at the line that it is about.
+    Ok(writeln!(io::stdout(), "{text}")?)
+}
+
+/// The text with escapes for what a terminal would obey: names in a file from anywhere may be anything.
+fn visible(text: &str) -> String {
+    let is_plain = |char: char| !char.is_control() || char == '\n' || char == '\t';
+    let mut visible = String::with_capacity(text.len());
+    for char in text.chars() {
+        match is_plain(char) {
+            true => visible.push(char),
+            false => visible.extend(char.escape_default()),
+        }
+    }
+    visible
+}
+
+fn is_closed_output(error: &anyhow::Error) -> bool {
+    let output = error.downcast_ref::<OutputError>();
+    output.is_some_and(|OutputError(why)| why.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Prints `value` as one JSON object.
-fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    say(format_args!("{}", serde_json::to_string(value)?));
-    Ok(())
+fn print(value: &impl serde::Serialize) -> Result<(), OutputError> {
+    let json = serde_json::to_string(value).map_err(io::Error::from)?;
+    say(format_args!("{json}"))
 }

@@ -49,7 +49,8 @@ pub(crate) struct Execution {
     back_end: BackEndName,
     /// Stack of the program's calls in KiB; a checkpoint of a deeper stack goes on all the same
     #[arg(long, default_value_t = 8192, value_name = "KIB")]
-    stack_kib: usize,
+    #[arg(value_parser = clap::value_parser!(u32).range(64..=16 << 20))]
+    stack_kib: u32,
 }
 
 /// The back ends by name.
@@ -77,7 +78,7 @@ impl Execution {
     pub(crate) fn engine(&self) -> Result<ProgramEngine> {
         let options = EngineOptions {
             back_end: self.back_end.into(),
-            stack_bytes: self.stack_kib << 10,
+            stack_bytes: (self.stack_kib as usize) << 10,
             ..EngineOptions::default()
         };
         // Dirty pages are tracked as the system can, or as LEAP_MEMORY_TRACKING says.
@@ -95,7 +96,8 @@ pub(crate) struct Allowance {
     /// Give the program no more memory than this, such as 512k, 64m or 2g
     #[arg(long, value_parser = parse_bytes, value_name = "SIZE")]
     memory_limit: Option<u64>,
-    /// Let the files that the program holds itself take no more memory than this
+    /// Let the files that the program holds itself take no more memory than this [default: 1008m, which
+    /// a checkpoint can hold]
     #[arg(long, value_parser = parse_bytes, value_name = "SIZE")]
     files_limit: Option<u64>,
 }

@@ -29,9 +29,9 @@ impl Remove {
         let url = format!("{}/members/{}", self.url.trim_end_matches('/'), self.object);
         let answer = crate::http::request(http::Method::DELETE, &url, Bytes::new()).await?;
         if self.json {
-            crate::say(format_args!("{}", String::from_utf8_lossy(&answer)));
+            crate::say(format_args!("{}", String::from_utf8_lossy(&answer)))?;
         } else {
-            crate::say(format_args!("{} is no member any more", self.object));
+            crate::say(format_args!("{} is no member any more", self.object))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,14 +34,14 @@ enum Order {
     /// It is time for a periodic one.
     Periodic(SeenTo),
     /// Most of the pages for a periodic one are copied; none if that failed.
-    Copied(Option<CopiedPages>, SeenTo),
+    Copied(Option<Copied>, SeenTo),
     /// The program has run for as long as it may.
     TimedOut,
     /// Somebody asked through the control socket.
     Asked {
         request: Request,
         /// Most of the pages, unless the program is to stop for all of them.
-        copied: Option<CopiedPages>,
+        copied: Option<Copied>,
         since: Instant,
         answer: Sender<Answer>,
     },
@@ -49,6 +50,51 @@ enum Order {
 /// Dropped when an order was seen to: only then is it time to wait for the next one. A program that
 /// is stopped more often than it can be captured would get nowhere.
 type SeenTo = Sender<Infallible>;
+
+/// Pages that were copied while the program ran.
+struct Copied {
+    pages: CopiedPages,
+    /// Until they are used, for another copy would make them useless.
+    _turn: Turn,
+}
+
+/// Copies the program's pages, for one checkpoint after the other.
+#[derive(Clone)]
+struct Copier {
+    pages: PageCopier,
+    is_busy: Arc<(Mutex<bool>, Condvar)>,
+}
+
+/// The right to copy; over when it is dropped.
+struct Turn(Copier);
+
+impl Copier {
+    fn new(pages: PageCopier) -> Self {
+        Self {
+            pages,
+            is_busy: Arc::default(),
+        }
+    }
+
+    /// Waits until earlier copies are used. None if the system does not let us copy.
+    fn copy(&self) -> Option<Copied> {
+        let (is_busy, free) = &*self.is_busy;
+        let is_busy = is_busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_busy = free.wait_while(is_busy, |is_busy| *is_busy);
+        *is_busy.unwrap_or_else(PoisonError::into_inner) = true;
+        let turn = Turn(self.clone());
+        let pages = self.pages.copy().ok()?;
+        Some(Copied { pages, _turn: turn })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let (is_busy, free) = &*self.0.is_busy;
+        *is_busy.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        free.notify_one();
+    }
+}
 
 /// A program and all who may want a checkpoint of it.
 pub(crate) struct Runner {
@@ -59,7 +105,9 @@ pub(crate) struct Runner {
     sender: Sender<Order>,
     /// Dropped before the control socket, which waits for those who get no answer any more.
     orders: Receiver<Order>,
-    _control: ControlSocket,
+    copier: Copier,
+    /// None if there is no place for one: then nobody can ask for a checkpoint.
+    _control: Option<ControlSocket>,
     /// End the ticking and the waiting with the runner.
     _ticker: Option<Sender<()>>,
     _timeout: Option<Sender<()>>,
@@ -75,8 +123,11 @@ impl Runner {
     ) -> Result<Self> {
         let (sender, orders) = mpsc::channel();
         let handle = program.capture_handle();
-        let copier = program.page_copier();
-        let control = listen(handle.clone(), copier, sender.clone())?;
+        let copier = Copier::new(program.page_copier());
+        let control = listen(handle.clone(), copier.clone(), sender.clone());
+        let control = control.inspect_err(|error| {
+            eprintln!("warning: `leap checkpoint` cannot reach this program: {error:#}");
+        });
         let directory = periodic.checkpoint_dir.as_ref();
         let album = directory.map(|directory| Album::open(directory, module.clone()));
         let ticker = periodic
@@ -90,7 +141,8 @@ impl Runner {
             album: album.transpose()?,
             sender,
             orders,
-            _control: control,
+            copier,
+            _control: control.ok(),
             _ticker: ticker,
             _timeout: timeout,
         })
@@ -209,14 +261,11 @@ impl Runner {
 
     /// Has most pages for a whole checkpoint copied while the program runs on.
     fn copy_beside(&mut self, seen_to: SeenTo) {
-        let copier = self.program.page_copier();
+        let copier = self.copier.clone();
         let (orders, handle) = (self.sender.clone(), self.program.capture_handle());
         thread::spawn(move || {
             // If it cannot be done so, the program stands still for all pages.
-            if orders
-                .send(Order::Copied(copier.copy().ok(), seen_to))
-                .is_ok()
-            {
+            if orders.send(Order::Copied(copier.copy(), seen_to)).is_ok() {
                 handle.request();
             }
         });
@@ -230,21 +279,18 @@ impl Runner {
         }
     }
 
-    fn capture_whole(&mut self, copied: Option<CopiedPages>) -> Result<Capture, ProgramError> {
-        if let Some(copied) = copied
-            && let Ok(capture) = self.program.capture_over(copied)
-        {
-            return Ok(capture);
+    fn capture_whole(&mut self, copied: Option<Copied>) -> Result<Capture, ProgramError> {
+        match copied {
+            Some(copied) => self.program.capture_over(copied.pages),
+            None => self.program.capture(Pages::Whole),
         }
-        // There is no copy, or somebody else has begun another one.
-        self.program.capture(Pages::Whole)
     }
 
     /// Answers whether the program is to end.
     fn checkpoint_as_asked(
         &mut self,
         request: Request,
-        copied: Option<CopiedPages>,
+        copied: Option<Copied>,
         answer: &Sender<Answer>,
         stop_time: Duration,
         stopped: Instant,
@@ -327,17 +373,13 @@ impl Job {
 }
 
 /// Takes requests from the control socket.
-fn listen(
-    handle: CaptureHandle,
-    copier: PageCopier,
-    orders: Sender<Order>,
-) -> Result<ControlSocket> {
+fn listen(handle: CaptureHandle, copier: Copier, orders: Sender<Order>) -> Result<ControlSocket> {
     // The standard library's sender is for one thread at a time.
-    let orders = std::sync::Mutex::new(orders);
+    let orders = Mutex::new(orders);
     ControlSocket::listen(move |request| {
         let (answer, answered) = mpsc::channel();
         // A program that runs on shall not stand still for all of its pages.
-        let copied = (!request.stop).then(|| copier.copy().ok()).flatten();
+        let copied = (!request.stop).then(|| copier.copy()).flatten();
         let order = Order::Asked {
             request,
             copied,

@@ -43,14 +43,18 @@ impl Serve {
             ..NodeOptions::default()
         };
         let node = Node::start(options).await?;
-        if self.json {
-            crate::print(&serde_json::json!({ "address": node.address(), "data": self.data }))?;
+        let said = if self.json {
+            crate::print(&serde_json::json!({ "address": node.address(), "data": self.data }))
         } else {
             crate::say(format_args!(
                 "leap node on {}, data in {}; Ctrl-C ends it",
                 node.address(),
                 self.data
-            ));
+            ))
+        };
+        if let Err(error) = said {
+            // A node serves whether anybody reads this or not.
+            tracing::warn!(%error, "nobody was told where the node is");
         }
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         tokio::select! {

@@ -23,10 +23,9 @@ impl Status {
         let status: HostStatus =
             serde_json::from_slice(&body).context("the node's answer cannot be read")?;
         if self.json {
-            crate::print(&status)
+            Ok(crate::print(&status)?)
         } else {
-            crate::say(format_args!("{}", render(&status)));
-            Ok(())
+            Ok(crate::say(format_args!("{}", render(&status)))?)
         }
     }
 }

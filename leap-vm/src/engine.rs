@@ -8,12 +8,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use leap_instrument::abi::control;
+use leap_instrument::abi::{Export, control};
 use leap_instrument::{Analysis, ModuleHash, Options, Origins, Stop, StopMap};
 use parking_lot::Mutex;
 use wasmtime::{Config, MemoryCreator, OptLevel};
 
 use crate::error::{VmError, message};
+use crate::limits::Limits;
 
 /// No frame of compiled code takes less of the stack, on any machine: it has at least the caller's
 /// frame pointer and the address to return to.
@@ -267,6 +268,16 @@ impl Module {
     /// More frames than fit on any stack of a guest of this module.
     pub(crate) fn frames_at_most(&self) -> usize {
         self.0.stack_bytes / FRAME_BYTES_AT_LEAST + 1
+    }
+
+    /// Refuses a module whose memories are larger from the start than all may be.
+    pub(crate) fn check_memory(&self, limits: &Limits) -> Result<(), VmError> {
+        let exports = (0..).map_while(|index| {
+            let export = self.0.module.get_export(&Export::Memory(index).name());
+            export?.memory().cloned()
+        });
+        let bytes = exports.map(|memory| memory.minimum().saturating_mul(memory.page_size()));
+        limits.check_memory(bytes.fold(0, u64::saturating_add))
     }
 
     pub(crate) fn compiled(&self) -> &wasmtime::Module {

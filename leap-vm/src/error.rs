@@ -25,6 +25,14 @@ pub enum VmError {
         /// What the engine says.
         message: String,
     },
+    /// The process would begin with more memory than it may have.
+    #[error("the program has {needed_bytes} bytes of memory here, and may have {limit_bytes}")]
+    Memory {
+        /// What it has at that point, of all its memories together.
+        needed_bytes: u64,
+        /// The limit: [`Limits::memory_bytes`](crate::Limits::memory_bytes).
+        limit_bytes: u64,
+    },
     /// The module has no function of that name that takes these arguments.
     #[error("no exported function {name:?} that takes the given arguments")]
     Entry {

@@ -3,6 +3,7 @@
 use wasmtime::ResourceLimiter;
 
 use crate::control::CaptureHandle;
+use crate::error::VmError;
 
 /// What a process may take at most. A guest that asks for more is told so where Wasm or WASI has a
 /// way to (`memory.grow` and `table.grow` give -1, files `ENOSPC`); a module that begins with more
@@ -23,13 +24,28 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Memories and files as large as they can be; tables no larger than browsers allow them.
+    /// Memories as large as they can be; tables no larger than browsers allow them; files no larger
+    /// than an image can hold, with room for the rest of the system's state.
     fn default() -> Self {
         Self {
             memory_bytes: u64::MAX,
             table_elements: 10_000_000,
-            file_bytes: u64::MAX,
+            file_bytes: (1 << 30) - (16 << 20),
         }
+    }
+}
+
+impl Limits {
+    /// Refuses a process that has so much memory at the start.
+    pub(crate) fn check_memory(&self, needed_bytes: u64) -> Result<(), VmError> {
+        let limit_bytes = self.memory_bytes;
+        if needed_bytes > limit_bytes {
+            return Err(VmError::Memory {
+                needed_bytes,
+                limit_bytes,
+            });
+        }
+        Ok(())
     }
 }
 

@@ -134,6 +134,7 @@ impl<S: System> Process<S> {
         let engine = module.compiled().engine();
         let mut linker = Linker::new(engine);
         S::link(&mut linker).map_err(failed)?;
+        module.check_memory(&system.limits())?;
         let control_pages = module.engine().options().instrument.control_pages;
         let host = Host::new(system, u64::from(control_pages) << 16);
         let mut store = Store::new(engine, host);

@@ -61,6 +61,12 @@ pub enum ProgramError {
         /// What there is.
         thread_bytes: usize,
     },
+    /// The program has more than an image can hold. It can run on.
+    #[error("the program cannot be captured: its {what} take more than an image can hold")]
+    TooLarge {
+        /// What takes so much.
+        what: &'static str,
+    },
     /// A part of the process's state is not what it should be, though the image is whole.
     #[error("the {what} of the image cannot be understood")]
     Malformed {
@@ -353,6 +359,8 @@ impl Program {
     ) -> Result<Capture, ProgramError> {
         // What can fail for the guest's sake comes before anything is taken.
         let captured = self.process.capture()?;
+        let system = self.process.system().state().to_bytes();
+        let system = system.ok_or(ProgramError::TooLarge { what: "files" })?;
         let mut memories = Vec::new();
         for (index, memory) in self.page_copier().memories.iter().enumerate() {
             let sealed = seal(index, &mut memory.lock());
@@ -364,7 +372,6 @@ impl Program {
                 }
             }
         }
-        let system = self.process.system().state().to_bytes();
         let module = self.process.module();
         let stops = *self
             .stops

@@ -37,7 +37,7 @@ impl DemoService {
             .await?;
         let opening = travel::host_service(&host, &self.name, self.capacity, options).await?;
         if opening.done().await {
-            crate::say(format_args!("{} is open", self.name));
+            crate::say(format_args!("{} is open", self.name))?;
         }
         // Whoever started this holds the other end, and ends with it, however it ends.
         let mut until_abandoned = Vec::new();

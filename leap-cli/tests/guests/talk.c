@@ -6,6 +6,7 @@
 //   trap        do what must not be done
 //   keep        ask for a checkpoint, and say what came of it
 //   grow MIB    ask for so much memory, use it, and say whether there is any
+//   look        say whether that memory is as it was
 //   end CODE    end
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 __attribute__((import_module("leap"), import_name("checkpoint"))) int checkpoint(void);
 
 static void *volatile grown;
-static long sum, *numbers;
+static long sum, *numbers, ints;
 static int count;
 
 __attribute__((noinline)) static unsigned spin(unsigned from) {
@@ -47,10 +48,15 @@ __attribute__((noinline)) static void talk(int depth, const char *name) {
         } else if (!strcmp(line, "keep")) {
             printf("answer %d\n", checkpoint());
         } else if (!strncmp(line, "grow ", 5)) {
-            grown = malloc(atol(line + 5) << 20);
+            ints = atol(line + 5) << 18;
+            grown = malloc(ints * sizeof(int));
             // No page is like another.
-            for (long i = 0; grown && i < atol(line + 5) << 18; i++) ((int *)grown)[i] = i;
+            for (long i = 0; grown && i < ints; i++) ((int *)grown)[i] = i;
             printf("%s\n", grown ? "there is" : "there is none");
+        } else if (!strcmp(line, "look")) {
+            int is_lost = 0;
+            for (long i = 0; grown && i < ints; i++) is_lost |= ((int *)grown)[i] != i;
+            printf("%s\n", is_lost ? "lost" : "as it was");
         } else if (!strcmp(line, "trap")) {
             __builtin_trap();
         } else if (!strncmp(line, "end ", 4)) {

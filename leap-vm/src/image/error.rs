@@ -44,6 +44,12 @@ pub enum ImageError {
         /// The part in which it shows.
         what: &'static str,
     },
+    /// The process has more than an image can hold.
+    #[error("the process cannot be written down: its {what} is too large")]
+    TooLarge {
+        /// The part that is.
+        what: &'static str,
+    },
     /// The image is of another module.
     #[error("the image is of module {image}, not of {module}")]
     OtherModule {

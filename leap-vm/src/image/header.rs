@@ -32,6 +32,10 @@ pub(super) const HEADER_BYTES: usize = 4096;
 /// What is before the body.
 const PREFIX_BYTES: usize = 20;
 
+/// A section but for the pages, uncompressed, is no longer than this: a short file must not fill the
+/// memory.
+pub(super) const LONGEST_SECTION_BYTES: u64 = 1 << 30;
+
 /// What a reader must be able to do. An image names what it takes, so that a reader that cannot
 /// do it says so.
 pub(super) const FEATURES: &[&str] = &["delta", "frames", "wasi-preview1", "zstd"];

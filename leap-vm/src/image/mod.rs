@@ -28,7 +28,7 @@ pub use error::ImageError;
 pub use header::Base;
 pub use pages::MemoryPages;
 pub use read::{Chain, Image};
-pub use write::{Contents, StopsDigest, write, write_file};
+pub use write::{Contents, StopsDigest, is_unfinished, write, write_file};
 
 /// Names an image by what is in it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,14 +9,11 @@ use leap_instrument::{ModuleHash, StopMap};
 use leap_memory::{Extent, Memory, PAGE_BYTES};
 
 use super::error::ImageError;
-use super::header::{Base, HEADER_BYTES, Header, Section};
+use super::header::{Base, HEADER_BYTES, Header, LONGEST_SECTION_BYTES, Section};
 use super::pages::{BLOCK_PAGES, Block, Index, MemoryIndex, decode_blocks};
 use super::write::StopsDigest;
 use super::{Compression, ImageId, network};
 use crate::state::Captured;
-
-/// A section, uncompressed, is no longer than this: a short file must not fill the memory.
-const LONGEST_SECTION_BYTES: u64 = 1 << 30;
 
 /// A chain of deltas is no longer than this.
 const LONGEST_CHAIN: usize = 4096;

@@ -49,6 +49,9 @@ impl Encoder {
 /// kilobytes in the file, and one byte of it a value of 32.
 const MOST_DECODED_BYTES: usize = 1 << 30;
 
+/// So many bytes never become more than that.
+pub(super) const ALWAYS_DECODED_BYTES: usize = MOST_DECODED_BYTES / 32;
+
 /// Reads them back; `what` names the section in errors.
 #[derive(Debug)]
 pub(super) struct Decoder<'a> {

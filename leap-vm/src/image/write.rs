@@ -1,15 +1,19 @@
 //! Writing an image.
 
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom, Write};
-use std::path::Path;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use leap_instrument::StopMap;
 use sha2::{Digest as _, Sha256};
 
 use super::error::ImageError;
-use super::header::{Base, HEADER_BYTES, Header, Place};
+use super::header::{Base, HEADER_BYTES, Header, LONGEST_SECTION_BYTES, Place, Section};
 use super::pages::{Index, MemoryPages, PageWriter, encode_blocks};
+use super::wire::ALWAYS_DECODED_BYTES;
 use super::{Compression, ImageId, network};
 use crate::state::Captured;
 
@@ -35,7 +39,7 @@ pub struct Contents<'a> {
 ///
 /// # Errors
 ///
-/// [`ImageError::File`].
+/// [`ImageError::File`]; [`ImageError::TooLarge`] if it could not be read again.
 pub fn write(
     out: &mut (impl Write + Seek),
     contents: &Contents<'_>,
@@ -60,13 +64,17 @@ pub fn write(
         length: stored,
         crc: 0,
     }];
-    for bytes in [
-        encode_blocks(&blocks),
-        index.encode(),
-        network::encode(contents.captured),
-        contents.system.to_vec(),
-        contents.module.unwrap_or_default().to_vec(),
+    for (section, bytes) in [
+        (Section::Blocks, Cow::from(encode_blocks(&blocks))),
+        (Section::Index, index.encode().into()),
+        (Section::Process, encode_process(contents.captured)?.into()),
+        (Section::System, contents.system.into()),
+        (Section::Module, contents.module.unwrap_or_default().into()),
     ] {
+        if bytes.len() as u64 > LONGEST_SECTION_BYTES {
+            let what = section.name();
+            return Err(ImageError::TooLarge { what });
+        }
         let last = sections.last().expect("the pages come first");
         let section = write_section(out, last.offset + last.stored, &bytes)?;
         sections.push(section);
@@ -90,48 +98,76 @@ pub fn write(
 }
 
 /// Writes an image to `path`: under another name first, and durably before it gets its own. So
-/// there is a whole image of that name or none, whatever happens.
+/// there is a whole image of that name or none, whatever happens, also if several are written to the same
+/// name at once: then it is one of those.
 ///
 /// # Errors
 ///
-/// [`ImageError::File`].
+/// [`ImageError::File`], [`ImageError::TooLarge`].
 pub fn write_file(
     path: &Path,
     contents: &Contents<'_>,
     compression: Compression,
 ) -> Result<ImageId, ImageError> {
     let failed = || ImageError::file("write");
+    let Some(name) = path.file_name() else {
+        let directory = io::Error::from(io::ErrorKind::IsADirectory);
+        return Err(failed()(directory));
+    };
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = directory.join(format!(".{name}.{}.unfinished", std::process::id()));
-    let written = write_durably(&unfinished, contents, compression);
-    let id = match written {
-        Ok(id) => id,
-        Err(error) => {
-            // It is of no use, and if it cannot be removed nothing can be done about it.
-            let _ = fs::remove_file(&unfinished);
-            return Err(error);
-        }
-    };
-    fs::rename(&unfinished, path).map_err(failed())?;
+    let (mut file, unfinished) = create_unfinished(directory, name).map_err(failed())?;
+    let written = write(&mut file, contents, compression).and_then(|id| {
+        file.sync_data().map_err(failed())?;
+        fs::rename(&unfinished, path).map_err(failed())?;
+        Ok(id)
+    });
+    let id = written.inspect_err(|_| {
+        // It is of no use, and if it cannot be removed nothing can be done about it.
+        let _ = fs::remove_file(&unfinished);
+    })?;
     let directory = File::open(directory).map_err(failed())?;
     directory.sync_all().map_err(failed())?;
     Ok(id)
 }
 
-fn write_durably(
-    path: &Path,
-    contents: &Contents<'_>,
-    compression: Compression,
-) -> Result<ImageId, ImageError> {
-    let failed = || ImageError::file("write");
-    let mut file = File::create(path).map_err(failed())?;
-    let id = write(&mut file, contents, compression)?;
-    file.sync_data().map_err(failed())?;
-    Ok(id)
+const UNFINISHED: &str = ".unfinished";
+
+/// Whether a file of this name is an image that was not written to its end, if nobody is writing it now:
+/// whoever wrote it was killed.
+#[must_use]
+pub fn is_unfinished(file_name: &OsStr) -> bool {
+    let name = file_name.as_encoded_bytes();
+    name.starts_with(b".") && name.ends_with(UNFINISHED.as_bytes())
+}
+
+/// A new file beside the image of that name, which nobody else writes.
+fn create_unfinished(directory: &Path, name: &OsStr) -> io::Result<(File, PathBuf)> {
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let mut unfinished = OsString::from(".");
+        unfinished.push(name);
+        unfinished.push(format!(".{}-{number}{UNFINISHED}", std::process::id()));
+        let path = directory.join(unfinished);
+        match File::create_new(&path) {
+            // Somebody with our process id was killed.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            file => return Ok((file?, path)),
+        }
+    }
+}
+
+/// In network form, if that can be read again: a stack without end is more than a reader takes.
+fn encode_process(captured: &Captured) -> Result<Vec<u8>, ImageError> {
+    let bytes = network::encode(captured);
+    if bytes.len() > ALWAYS_DECODED_BYTES {
+        let what = Section::Process.name();
+        network::decode(&bytes).map_err(|_| ImageError::TooLarge { what })?;
+    }
+    Ok(bytes)
 }
 
 /// Compressed if that makes it shorter.

@@ -11,6 +11,15 @@ use serde::de::DeserializeOwned;
 /// Bytes of a state that are not within contents or strings: room for hundreds of thousands of files.
 const STRUCTURE_BYTES_AT_MOST: usize = 1 << 24;
 
+/// Bytes of a state, with its contents and strings.
+const BYTES_AT_MOST: usize = 1 << 30;
+
+/// Whether `bytes`, an encoded value of this type, are decoded by [`decode`].
+pub(crate) fn can_decode<T: DeserializeOwned>(bytes: &[u8]) -> bool {
+    let is_small = bytes.len() <= STRUCTURE_BYTES_AT_MOST;
+    is_small || bytes.len() <= BYTES_AT_MOST && decode::<T>(bytes).is_some()
+}
+
 /// Decodes all of `bytes`; none if they are no such value or its structure is too large.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let mut deserializer = Deserializer::from_flavor(Bounded {

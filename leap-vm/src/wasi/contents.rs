@@ -1,7 +1,8 @@
 //! A file's bytes, shared between copies until one is written.
 //!
 //! Copies are taken for every capture and every level of speculation, so they must cost next to
-//! nothing: the bytes are in chunks, and a write copies the chunk that it touches.
+//! nothing: the bytes are in chunks, and a write copies the chunk that it touches. A chunk is no longer
+//! than what was written in it, for there may be many small files.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::abi::Errno;
 
-/// Bytes of a chunk.
+/// Bytes of a chunk, at most.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Bytes that remembering a chunk takes, whatever is in it.
@@ -22,8 +23,8 @@ pub(super) const LONGEST_BYTES: u64 = 1 << 36;
 
 /// The bytes of a file.
 ///
-/// Invariants: there are exactly as many chunks as the length needs; a chunk is as long as
-/// [`CHUNK_BYTES`] or empty, for zeros; bytes of the last chunk behind the length are zeros.
+/// Invariants: there are exactly as many chunks as the length needs; what a chunk lacks of
+/// [`CHUNK_BYTES`] is zeros; no chunk has bytes behind the length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Contents {
     len: u64,
@@ -40,30 +41,28 @@ impl Contents {
         let readable = self.len.saturating_sub(offset).min(into.len() as u64) as usize;
         for (chunk, within, at) in pieces(offset, readable) {
             let part = &mut into[at..at + within.len()];
-            match self.chunks[chunk].get(within) {
-                Some(bytes) => part.copy_from_slice(bytes),
-                None => part.fill(0),
-            }
+            let chunk = &self.chunks[chunk];
+            let there = &chunk[within.start.min(chunk.len())..within.end.min(chunk.len())];
+            let (bytes, zeros) = part.split_at_mut(there.len());
+            bytes.copy_from_slice(there);
+            zeros.fill(0);
         }
         readable
     }
 
     /// Bytes of memory that it takes, but for what copies share.
     pub(crate) fn taken_bytes(&self) -> u64 {
-        let chunks = self.chunks.iter().filter(|chunk| !chunk.is_empty());
-        (chunks.count() * CHUNK_BYTES + self.chunks.len() * CHUNK_PLACE_BYTES) as u64
+        let chunks = self.chunks.iter().map(|chunk| room_for(chunk.len()));
+        (chunks.sum::<usize>() + self.chunks.len() * CHUNK_PLACE_BYTES) as u64
     }
 
     /// Bytes of memory that a write of `len` bytes at `offset` takes more than that.
     pub(crate) fn bytes_to_take(&self, offset: u64, len: usize) -> u64 {
-        let is_there = |chunk: usize| {
-            self.chunks
-                .get(chunk)
-                .is_some_and(|chunk| !chunk.is_empty())
-        };
-        let new = pieces(offset, len).filter(|(chunk, ..)| !is_there(*chunk));
-        let chunks = new.count() as u64 * CHUNK_BYTES as u64;
-        chunks + self.places_to_take(offset.saturating_add(len as u64))
+        let more = pieces(offset, len).map(|(chunk, within, _)| {
+            let before = self.chunks.get(chunk).map_or(0, |chunk| chunk.len());
+            (room_for(before.max(within.end)) - room_for(before)) as u64
+        });
+        more.sum::<u64>() + self.places_to_take(offset.saturating_add(len as u64))
     }
 
     /// Bytes of memory that a length of `len` bytes takes more.
@@ -81,7 +80,9 @@ impl Contents {
         self.set_len(self.len.max(end))?;
         for (chunk, within, at) in pieces(offset, bytes.len()) {
             let chunk = Arc::make_mut(&mut self.chunks[chunk]);
-            chunk.resize(CHUNK_BYTES, 0);
+            let len = chunk.len().max(within.end);
+            chunk.reserve_exact(room_for(len).saturating_sub(chunk.len()));
+            chunk.resize(len, 0);
             chunk[within.clone()].copy_from_slice(&bytes[at..at + within.len()]);
         }
         Ok(())
@@ -94,17 +95,23 @@ impl Contents {
         }
         let chunks = len.div_ceil(CHUNK_BYTES as u64) as usize;
         self.chunks.resize(chunks, Arc::default());
-        let in_last = (len % CHUNK_BYTES as u64) as usize;
-        if let Some(last) = self
-            .chunks
-            .last_mut()
-            .filter(|_| len < self.len && in_last > 0)
-            && !last.is_empty()
+        let before_last = chunks.saturating_sub(1) * CHUNK_BYTES;
+        let in_last = (len - before_last as u64) as usize;
+        if let Some(last) = self.chunks.last_mut()
+            && last.len() > in_last
         {
-            Arc::make_mut(last)[in_last..].fill(0);
+            Arc::make_mut(last).truncate(in_last);
         }
         self.len = len;
         Ok(())
+    }
+}
+
+/// Bytes of memory that a chunk with so many bytes takes: it grows by doubling.
+fn room_for(len: usize) -> usize {
+    match len {
+        0 => 0,
+        len => len.next_power_of_two().max(64),
     }
 }
 
@@ -166,10 +173,10 @@ impl<'de> Deserialize<'de> for Contents {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (len, chunks) = <(u64, Vec<ChunkBuf>)>::deserialize(deserializer)?;
         let as_many = len.div_ceil(CHUNK_BYTES as u64) == chunks.len() as u64;
-        let whole = chunks
+        let fit = chunks
             .iter()
-            .all(|ChunkBuf(chunk)| chunk.is_empty() || chunk.len() == CHUNK_BYTES);
-        if !as_many || !whole || len > LONGEST_BYTES {
+            .all(|ChunkBuf(chunk)| chunk.len() <= CHUNK_BYTES);
+        if !as_many || !fit || len > LONGEST_BYTES {
             return Err(D::Error::custom("a file's chunks do not fit its length"));
         }
         let chunks = chunks.into_iter().map(|ChunkBuf(chunk)| Arc::new(chunk));
@@ -177,7 +184,7 @@ impl<'de> Deserialize<'de> for Contents {
             len,
             chunks: chunks.collect(),
         };
-        // Zeros behind the end, which a forged image need not have.
+        // Nothing behind the end, which a forged image may have.
         contents
             .set_len(len)
             .map_err(|_| D::Error::custom("too long"))?;
@@ -224,6 +231,15 @@ mod tests {
             assert_eq!(postcard::from_bytes(&encoded), Ok(contents.clone()));
         }
         assert_eq!(contents.read_at(u64::MAX, &mut [0; 4]), 0);
+
+        // A byte after the other, and what that takes is known before.
+        let mut small = Contents::default();
+        for at in 0..200 {
+            let taken = small.taken_bytes() + small.bytes_to_take(at, 1);
+            small.write_at(at, &[7]).expect("it fits");
+            assert_eq!(small.taken_bytes(), taken);
+        }
+        assert_eq!(small.taken_bytes(), 256 + CHUNK_PLACE_BYTES as u64);
         assert_eq!(contents.write_at(u64::MAX, &[1, 2]), Err(Errno::Fbig));
         assert_eq!(contents.write_at(1 << 60, &[1]), Err(Errno::Fbig));
     }

@@ -223,6 +223,9 @@ impl Files {
         if let Some(host) = self.written_file(id)? {
             return self.host(&host)?.write_at(&host.path, offset, bytes);
         }
+        if offset.saturating_add(bytes.len() as u64) > LONGEST_BYTES {
+            return Err(Errno::Fbig);
+        }
         let more = self.contents(id)?.bytes_to_take(offset, bytes.len());
         self.room.take(more, &self.tree)?;
         self.contents(id)?.write_at(offset, bytes)?;
@@ -233,6 +236,9 @@ impl Files {
     pub(crate) fn set_len(&mut self, id: NodeId, len: u64, now_ns: u64) -> Result<(), Errno> {
         if let Some(host) = self.written_file(id)? {
             return self.host(&host)?.set_len(&host.path, len);
+        }
+        if len > LONGEST_BYTES {
+            return Err(Errno::Fbig);
         }
         if len == 0 {
             // Nothing of the host's file is needed.

@@ -141,9 +141,11 @@ impl WasiState {
         }
     }
 
-    /// As bytes, for an image.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).expect("plain data in memory can be encoded")
+    /// As bytes, for an image; none if there are more of them than [`WasiState::from_bytes`] takes: a
+    /// gigabyte of files, or hundreds of thousands of them.
+    pub fn to_bytes(&self) -> Option<Vec<u8>> {
+        let bytes = postcard::to_stdvec(self).expect("plain data in memory can be encoded");
+        bounded::can_decode::<Self>(&bytes).then_some(bytes)
     }
 
     /// From the bytes of an image, which may be any; none if they are not those of a state, or it

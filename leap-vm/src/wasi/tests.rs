@@ -160,6 +160,29 @@ fn going_back_to_an_earlier_state() -> Result<()> {
     Ok(())
 }
 
+/// What could not be read again is not written: the process can run on.
+#[test]
+fn a_state_too_large_to_be_read_is_refused() -> Result<()> {
+    const LONGEST: u64 = super::contents::LONGEST_BYTES;
+    let mut caller = Caller::in_memory()?;
+    for number in 0..15 {
+        let fd = caller.open(&format!("hole-{number}"), open_flags::CREATE);
+        caller.ok("fd_filestat_set_size", &[fd, LONGEST]);
+    }
+    let bytes = caller
+        .wasi
+        .state()
+        .to_bytes()
+        .context("it is not too large")?;
+    assert_eq!(WasiState::from_bytes(&bytes), Some(caller.wasi.state()));
+    for number in 15..18 {
+        let fd = caller.open(&format!("hole-{number}"), open_flags::CREATE);
+        caller.ok("fd_filestat_set_size", &[fd, LONGEST]);
+    }
+    assert_eq!(caller.wasi.state().to_bytes(), None);
+    Ok(())
+}
+
 #[test]
 fn a_state_from_anywhere_is_sound_or_refused() {
     let mut caller = Caller::in_memory().expect("it can be made");

@@ -87,7 +87,8 @@ impl Caller {
 
     /// The same process, after its state went through an image.
     pub(super) fn moved(self) -> Result<Self> {
-        let state = WasiState::from_bytes(&self.wasi.state().to_bytes());
+        let state = self.wasi.state().to_bytes();
+        let state = state.and_then(|bytes| WasiState::from_bytes(&bytes));
         let mut moved = Self::with(state.context("it is sound")?, NoInput)?;
         moved.memory = self.memory;
         Ok(moved)
