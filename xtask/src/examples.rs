@@ -13,7 +13,7 @@ use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, TraitItem, Type, Visibilit
 use crate::files::File;
 
 /// The crates in which every public item has an example.
-pub(crate) const CRATES: [&str; 1] = ["leap"];
+pub(crate) const CRATES: [&str; 2] = ["leap", "leap-services"];
 
 /// Public items in `sources` that have no example: one line each, nothing when all is well.
 ///
