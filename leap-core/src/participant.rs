@@ -43,6 +43,12 @@ use history::History;
 pub use history::RecoverError;
 
 /// Whether an object runs ahead of its own persistence.
+///
+/// ```
+/// use leap_core::Speculation;
+///
+/// assert_eq!(Speculation::default(), Speculation::On);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Speculation {
     /// Messages leave at once, naming a version that is not durable yet.
@@ -157,6 +163,23 @@ pub enum Effect {
 }
 
 /// What becomes of a message that is not on a channel.
+///
+/// ```
+/// use leap_core::{Admission, WorldLine};
+///
+/// // What a driver does with a message that came by other ways than a channel.
+/// fn react(admission: Admission) -> String {
+///     match admission {
+///         Admission::Consumed => "run the handler".to_owned(),
+///         Admission::SealFirst(version) => format!("seal up to {version}, and ask again"),
+///         Admission::Hold => "ask again when the world-line changes".to_owned(),
+///         Admission::Discard { current } => format!("tell the sender: it is world-line {current}"),
+///     }
+/// }
+///
+/// let over = Admission::Discard { current: WorldLine(3) };
+/// assert_eq!(react(over), "tell the sender: it is world-line 3");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Admission {
     /// Its dependencies are recorded: run the handler in this version.
