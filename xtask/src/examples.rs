@@ -13,23 +13,35 @@ use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, TraitItem, Type, Visibilit
 use crate::files::File;
 
 /// The crates in which every public item has an example.
-pub(crate) const CRATES: [&str; 2] = ["leap", "leap-services"];
+pub(crate) const CRATES: [&str; 4] = ["leap", "leap-services", "leap-store", "leap-node"];
 
 /// Public items in `sources` that have no example: one line each, nothing when all is well.
 ///
 /// # Errors
 /// When a file is no Rust.
 pub(crate) fn findings(sources: &[File]) -> Result<Vec<String>> {
-    let mut findings = Vec::new();
+    let mut hidden = Vec::new();
+    let mut found = Vec::new();
     for file in sources {
         let path = &file.path;
         let parsed = syn::parse_file(&file.text).with_context(|| format!("cannot parse {path}"))?;
         let mut items = Items::default();
         items.add_all(&parsed.items);
-        let without = items.without_example.iter();
-        findings.extend(without.map(|item| format!("{path}: {item} has no example")));
+        found.push((path, items.without_example));
+        hidden.extend(
+            parsed
+                .items
+                .iter()
+                .filter_map(|item| hidden_file(path, item)),
+        );
     }
-    Ok(findings)
+    found.retain(|(path, _)| !hidden.contains(path));
+    let findings = found.iter().flat_map(|(path, items)| {
+        items
+            .iter()
+            .map(move |item| format!("{path}: {item} has no example"))
+    });
+    Ok(findings.collect())
 }
 
 /// Public items without an example, by name.
@@ -39,7 +51,7 @@ struct Items {
 }
 
 impl Items {
-    fn add(&mut self, visibility: &Visibility, attributes: &[Attribute], name: impl ToString) {
+    fn add(&mut self, visibility: &Visibility, attributes: &[Attribute], name: &impl ToString) {
         let is_public = matches!(visibility, Visibility::Public(_));
         if is_public && !is_hidden(attributes) && !has_example(attributes) {
             self.without_example.push(name.to_string());
@@ -84,7 +96,7 @@ impl Items {
                 TraitItem::Fn(member) => (&member.attrs, &member.sig.ident),
                 _ => continue,
             };
-            self.add(&of.vis, attributes, format_args!("{}::{name}", of.ident));
+            self.add(&of.vis, attributes, &format_args!("{}::{name}", of.ident));
         }
     }
 
@@ -104,9 +116,22 @@ impl Items {
                 ImplItem::Fn(member) => (&member.vis, &member.attrs, &member.sig.ident),
                 _ => continue,
             };
-            self.add(visibility, attributes, format_args!("{of_type}::{name}"));
+            self.add(visibility, attributes, &format_args!("{of_type}::{name}"));
         }
     }
+}
+
+/// The file of a module that is not for users, if `item` of the file at `path` declares one.
+fn hidden_file(path: &str, item: &Item) -> Option<String> {
+    let (folder, file) = path.rsplit_once('/')?;
+    let module = match item {
+        Item::Mod(module) if is_hidden(&module.attrs) => &module.ident,
+        _ => return None,
+    };
+    Some(match file.strip_suffix(".rs")? {
+        "lib" => format!("{folder}/{module}.rs"),
+        parent => format!("{folder}/{parent}/{module}.rs"),
+    })
 }
 
 /// Whether what has these attributes is not for users: it is for tests, or `#[doc(hidden)]`.
@@ -182,6 +207,22 @@ mod tests {
             impl Clone for A { fn clone(&self) -> A { A } }
             #[doc(hidden)] pub fn hidden() {} #[cfg(test)] mod tests { pub fn f() {} }";
         assert!(without_example(text).is_empty());
+    }
+
+    #[test]
+    fn files_of_hidden_modules_are_left_out() {
+        let file = |path: &str, text: &str| File {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        };
+        let sources = [
+            file("a/src/lib.rs", "#[doc(hidden)] pub mod faults; pub mod kv;"),
+            file("a/src/kv.rs", "#[cfg(test)] mod tests; pub fn get() {}"),
+            file("a/src/faults.rs", "pub fn fail() {}"),
+            file("a/src/kv/tests.rs", "pub fn put() {}"),
+        ];
+        let found = findings(&sources).unwrap();
+        assert_eq!(found, ["a/src/kv.rs: get has no example"]);
     }
 
     #[test]
