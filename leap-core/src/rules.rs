@@ -2,6 +2,12 @@
 //! notice (the canary). Outside of that feature every rule holds and none can be switched off.
 
 /// Which protocol rules are obeyed. [`Rules::default`] obeys all.
+///
+/// ```
+/// use leap_core::{Observer, Rules};
+///
+/// assert_eq!(Observer::new(Rules::default()), Observer::default());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Rules {
     /// P4: seal before consuming from a higher version.
