@@ -38,6 +38,12 @@ impl Default for Rules {
 }
 
 /// A rule that the simulator can switch off.
+///
+/// ```
+/// use leap_core::{Rule, Rules};
+///
+/// assert_ne!(Rules::without(Rule::P4), Rules::default());
+/// ```
 #[cfg(feature = "canary")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Rule {
@@ -58,6 +64,12 @@ pub enum Rule {
 #[cfg(feature = "canary")]
 impl Rules {
     /// All rules but `rule`. For the simulator's canaries only.
+    ///
+    /// ```
+    /// use leap_core::{Rule, Rules};
+    ///
+    /// assert_ne!(Rules::without(Rule::P4), Rules::default());
+    /// ```
     #[must_use]
     pub fn without(rule: Rule) -> Self {
         let mut rules = Self::default();

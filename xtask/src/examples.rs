@@ -13,7 +13,13 @@ use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, TraitItem, Type, Visibilit
 use crate::files::File;
 
 /// The crates in which every public item has an example.
-pub(crate) const CRATES: [&str; 4] = ["leap", "leap-services", "leap-store", "leap-node"];
+pub(crate) const CRATES: [&str; 5] = [
+    "leap",
+    "leap-core",
+    "leap-services",
+    "leap-store",
+    "leap-node",
+];
 
 /// Public items in `sources` that have no example: one line each, nothing when all is well.
 ///
