@@ -64,10 +64,42 @@ use crate::{
 };
 
 /// The driver's own name for a link to one OS process.
+///
+/// ```
+/// # use leap_core::*;
+/// # let hotel = ObjectId::from_name("hotel");
+/// # let mut coordinator = Coordinator::recover(1, None, []);
+/// # while coordinator.poll_effect().is_some() {}
+/// use leap_core::CoordinatorInput;
+/// use leap_core::coordinator::LinkId;
+///
+/// // The driver counts its connections.
+/// let (link, world_line) = (LinkId(1), None);
+/// coordinator.handle(CoordinatorInput::Subscribe { link, world_line, boundary: Default::default() });
+/// assert!(matches!(coordinator.poll_effect(), Some(CoordinatorEffect::ToLink(LinkId(1), _))));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LinkId(pub u64);
 
 /// What the coordinator can be told.
+///
+/// ```
+/// # use leap_core::*;
+/// # let hotel = ObjectId::from_name("hotel");
+/// # let mut coordinator = Coordinator::recover(1, None, []);
+/// # while coordinator.poll_effect().is_some() {}
+/// use leap_core::{CoordinatorEffect, CoordinatorInput, Fragment, Incarnation, ToCoordinator};
+///
+/// coordinator.handle(CoordinatorInput::Message(ToCoordinator::Join {
+///     object: hotel,
+///     incarnation: Incarnation(1),
+///     fragment: Fragment::default(),
+/// }));
+/// assert!(matches!(coordinator.poll_effect(), Some(CoordinatorEffect::Log(_))));
+/// // … once the record is durable:
+/// coordinator.handle(CoordinatorInput::Logged);
+/// assert!(coordinator.has_member(hotel));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum CoordinatorInput {
     /// A process has connected and knows all decisions up to `world_line`, or none at all.
@@ -90,6 +122,27 @@ pub enum CoordinatorInput {
 }
 
 /// What the coordinator's driver must do, in order.
+///
+/// ```
+/// # use leap_core::*;
+/// # let hotel = ObjectId::from_name("hotel");
+/// # let mut coordinator = Coordinator::recover(1, None, []);
+/// # while coordinator.poll_effect().is_some() {}
+/// use leap_core::CoordinatorEffect;
+///
+/// # coordinator.handle(CoordinatorInput::Message(ToCoordinator::Join {
+/// #     object: hotel,
+/// #     incarnation: Incarnation(1),
+/// #     fragment: Fragment::default(),
+/// # }));
+/// while let Some(effect) = coordinator.poll_effect() {
+///     match effect {
+///         CoordinatorEffect::Log(record) => println!("write {record:?}, then tell"),
+///         CoordinatorEffect::Checkpoint(ledger) => println!("write {} entries at leisure", ledger.len()),
+///         sent => println!("send: {sent:?}"),
+///     }
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum CoordinatorEffect {
     /// Append to the log, then give [`CoordinatorInput::Logged`].
@@ -183,6 +236,15 @@ pub struct Coordinator {
 impl Coordinator {
     /// A coordinator whose log holds `checkpoint`, the newest, and then `records`. `term` must be higher than that of
     /// any coordinator that ever wrote to this log; the incarnation of the log's owner will do.
+    ///
+    /// ```
+    /// use leap_core::{Coordinator, Incarnation, LogRecord, ObjectId, Version};
+    ///
+    /// let (object, incarnation) = (ObjectId::from_name("hotel"), Incarnation(1));
+    /// let log = [LogRecord::Joined { object, incarnation, keep: Version::ZERO }];
+    /// let coordinator = Coordinator::recover(2, None, log);
+    /// assert_eq!(coordinator.waiting_for(), [object], "nothing is known before it has reported");
+    /// ```
     pub fn recover(
         term: u64,
         checkpoint: Option<Ledger>,
@@ -216,6 +278,13 @@ impl Coordinator {
     }
 
     /// Obeys `rules` instead of all; for the simulator.
+    ///
+    /// ```
+    /// use leap_core::{Coordinator, Rules};
+    ///
+    /// let coordinator = Coordinator::recover(1, None, []);
+    /// assert_eq!(coordinator.clone().with_rules(Rules::default()), coordinator);
+    /// ```
     #[must_use]
     pub fn with_rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
@@ -224,6 +293,13 @@ impl Coordinator {
 
     /// Remembers so many decisions for processes that were away, and at least one. What they have seen
     /// before the oldest of these counts as rolled back.
+    ///
+    /// ```
+    /// use leap_core::Coordinator;
+    ///
+    /// let coordinator = Coordinator::recover(1, None, []).with_remembered(100);
+    /// assert_eq!(coordinator.decisions().count(), 0);
+    /// ```
     #[must_use]
     pub fn with_remembered(mut self, decisions: usize) -> Self {
         self.remembered = decisions;
@@ -232,32 +308,80 @@ impl Coordinator {
     }
 
     /// The world-line of the newest decision.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// assert_eq!(coordinator.world_line(), WorldLine(0));
+    /// ```
     pub fn world_line(&self) -> WorldLine {
         self.ledger.world_line()
     }
 
     /// The newest decisions, oldest first.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// assert_eq!(coordinator.decisions().count(), 0, "nothing has failed yet");
+    /// ```
     pub fn decisions(&self) -> impl Iterator<Item = &Decision> {
         self.ledger.recent().iter()
     }
 
     /// The boundary, once it is known.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// assert_eq!(coordinator.boundary(), Some(Default::default()), "known, and empty");
+    /// ```
     pub fn boundary(&self) -> Option<BTreeMap<ObjectId, Version>> {
         self.boundary_is_known.then(|| self.graph.boundary())
     }
 
     /// How many vertices are persisted and not inside the boundary.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// assert_eq!(coordinator.uncommitted(), 0);
+    /// ```
     pub fn uncommitted(&self) -> usize {
         self.graph.uncommitted()
     }
 
     /// Who holds the boundary back: objects with the oldest version that is awaited of them, and how
     /// many persisted vertices wait for it.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// assert_eq!(coordinator.awaited().count(), 0);
+    /// ```
     pub fn awaited(&self) -> impl Iterator<Item = (ObjectId, Version, usize)> + '_ {
         self.graph.awaited()
     }
 
     /// The members that a gather or an announcement waits for; empty when nothing is being repaired.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// assert!(coordinator.waiting_for().is_empty(), "nothing is being repaired");
+    /// ```
     pub fn waiting_for(&self) -> Vec<ObjectId> {
         match &self.phase {
             Phase::Gathering { waiting, .. } | Phase::Announcing { waiting } => {
@@ -269,16 +393,54 @@ impl Coordinator {
 
     /// Whether a later coordinator has been at work. This one then says nothing any more, and its
     /// driver should close all links, so that participants look for the successor.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// assert!(!coordinator.is_superseded());
+    /// ```
     pub fn is_superseded(&self) -> bool {
         self.is_superseded
     }
 
     /// The members that take part, with their newest admitted incarnations.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// # coordinator.handle(CoordinatorInput::Message(ToCoordinator::Join {
+    /// #     object: hotel,
+    /// #     incarnation: Incarnation(1),
+    /// #     fragment: Fragment::default(),
+    /// # }));
+    /// # coordinator.handle(CoordinatorInput::Logged);
+    /// assert_eq!(coordinator.members().collect::<Vec<_>>(), [(hotel, Incarnation(1))]);
+    /// ```
     pub fn members(&self) -> impl Iterator<Item = (ObjectId, Incarnation)> + '_ {
         self.ledger.present()
     }
 
     /// Whether `object` is a member that takes part, and nobody has asked to remove it.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// # coordinator.handle(CoordinatorInput::Message(ToCoordinator::Join {
+    /// #     object: hotel,
+    /// #     incarnation: Incarnation(1),
+    /// #     fragment: Fragment::default(),
+    /// # }));
+    /// # coordinator.handle(CoordinatorInput::Logged);
+    /// assert!(coordinator.has_member(hotel));
+    /// coordinator.handle(CoordinatorInput::Remove(hotel));
+    /// assert!(!coordinator.has_member(hotel));
+    /// ```
     pub fn has_member(&self, object: ObjectId) -> bool {
         !self.removing.contains(&object)
             && self
@@ -290,6 +452,21 @@ impl Coordinator {
 
     /// Takes in one input. See the driver contract in the [crate documentation](crate); inputs may
     /// be taken in several at a time before effects are drained, which bundles boundary news.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// coordinator.handle(CoordinatorInput::Message(ToCoordinator::Join {
+    ///     object: hotel,
+    ///     incarnation: Incarnation(1),
+    ///     fragment: Fragment::default(),
+    /// }));
+    /// while let Some(effect) = coordinator.poll_effect() {
+    ///     println!("to be done: {effect:?}");
+    /// }
+    /// ```
     pub fn handle(&mut self, input: CoordinatorInput) {
         self.is_superseded |= self.shows_successor(&input);
         if self.is_superseded {
@@ -313,6 +490,20 @@ impl Coordinator {
     }
 
     /// The next thing to do. News of the boundary comes last, so that it comes in few pieces.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// assert_eq!(coordinator.poll_effect(), None, "nothing to do");
+    /// coordinator.handle(CoordinatorInput::Message(ToCoordinator::Join {
+    ///     object: hotel,
+    ///     incarnation: Incarnation(1),
+    ///     fragment: Fragment::default(),
+    /// }));
+    /// assert!(matches!(coordinator.poll_effect(), Some(CoordinatorEffect::Log(_))));
+    /// ```
     pub fn poll_effect(&mut self) -> Option<CoordinatorEffect> {
         if let Some(effect) = self.effects.pop_front() {
             return Some(effect);

@@ -10,6 +10,20 @@ use crate::{
 };
 
 /// What survives a failure (rules P9, P10). It opens `world_line`.
+///
+/// ```
+/// use leap_core::{Cause, Decision, Incarnation, ObjectId, Version, WorldLine};
+///
+/// let (hotel, flight) = (ObjectId::from_name("hotel"), ObjectId::from_name("flight"));
+/// // The hotel has failed and kept version 2; of the flight nothing depended on more than that.
+/// let decision = Decision {
+///     world_line: WorldLine(1),
+///     cause: Cause::Failed { object: hotel, successor: Incarnation(2) },
+///     cut: [(hotel, Version(2))].into(),
+/// };
+/// assert!(decision.removes(hotel, Version(3)));
+/// assert!(!decision.removes(flight, Version(9)));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Decision {
     /// The world-line that the decision opens.
@@ -22,6 +36,15 @@ pub struct Decision {
 }
 
 /// What a decision repairs.
+///
+/// ```
+/// use leap_core::{Cause, Incarnation, ObjectId};
+///
+/// let hotel = ObjectId::from_name("hotel");
+/// let came_back = Cause::Failed { object: hotel, successor: Incarnation(2) };
+/// let never_will = Cause::Removed([hotel].into());
+/// assert_ne!(came_back, never_will);
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Cause {
     /// An object failed.
@@ -38,11 +61,41 @@ pub enum Cause {
 
 impl Decision {
     /// Whether the decision removes `version` of `object`.
+    ///
+    /// ```
+    /// use leap_core::{Cause, Decision, DependencySet, Incarnation, ObjectId, Version, WorldLine};
+    ///
+    /// let (hotel, flight) = (ObjectId::from_name("hotel"), ObjectId::from_name("flight"));
+    /// # let decision = Decision {
+    /// #     world_line: WorldLine(1),
+    /// #     cause: Cause::Failed { object: hotel, successor: Incarnation(2) },
+    /// #     cut: [(hotel, Version(2))].into(),
+    /// # };
+    /// // The decision keeps version 2 of the hotel.
+    /// assert!(!decision.removes(hotel, Version(2)));
+    /// assert!(decision.removes(hotel, Version(3)));
+    /// # let _ = flight;
+    /// ```
     pub fn removes(&self, object: ObjectId, version: Version) -> bool {
         self.cut.get(&object).is_some_and(|&kept| version > kept)
     }
 
     /// Whether the decision removes anything that `dependencies` names.
+    ///
+    /// ```
+    /// use leap_core::{Cause, Decision, DependencySet, Incarnation, ObjectId, Version, WorldLine};
+    ///
+    /// let (hotel, flight) = (ObjectId::from_name("hotel"), ObjectId::from_name("flight"));
+    /// # let decision = Decision {
+    /// #     world_line: WorldLine(1),
+    /// #     cause: Cause::Failed { object: hotel, successor: Incarnation(2) },
+    /// #     cut: [(hotel, Version(2))].into(),
+    /// # };
+    /// // The decision keeps version 2 of the hotel.
+    /// let seen = DependencySet::from_iter([(flight, Version(9)), (hotel, Version(3))]);
+    /// assert!(decision.removes_any(&seen));
+    /// assert!(!decision.removes_any(&DependencySet::from_iter([(flight, Version(9))])));
+    /// ```
     pub fn removes_any(&self, dependencies: &DependencySet) -> bool {
         // The cut is usually the smaller of the two.
         self.cut.iter().any(|(&object, &kept)| {
@@ -53,6 +106,20 @@ impl Decision {
     }
 
     /// Whether it is the removal of `object`.
+    ///
+    /// ```
+    /// use leap_core::{Cause, Decision, DependencySet, Incarnation, ObjectId, Version, WorldLine};
+    ///
+    /// let (hotel, flight) = (ObjectId::from_name("hotel"), ObjectId::from_name("flight"));
+    /// # let decision = Decision {
+    /// #     world_line: WorldLine(1),
+    /// #     cause: Cause::Failed { object: hotel, successor: Incarnation(2) },
+    /// #     cut: [(hotel, Version(2))].into(),
+    /// # };
+    /// let removal = Decision { cause: Cause::Removed([hotel].into()), ..decision };
+    /// assert!(removal.is_removal_of(hotel));
+    /// assert!(!removal.is_removal_of(flight));
+    /// ```
     pub fn is_removal_of(&self, object: ObjectId) -> bool {
         matches!(&self.cause, Cause::Removed(objects) if objects.contains(&object))
     }

@@ -15,6 +15,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 /// Why bytes from outside were refused.
+///
+/// ```
+/// use leap_core::{DecodeError, Header};
+///
+/// assert_eq!(Header::decode(&[]), Err(DecodeError::Empty { what: "header" }));
+/// assert!(matches!(Header::decode(&[99, 0]), Err(DecodeError::UnknownVersion { found: 99, .. })));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DecodeError {
     /// Nothing there at all.

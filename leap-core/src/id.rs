@@ -49,9 +49,17 @@ macro_rules! counter {
 
         impl $name {
             /// The largest that is accepted in anything that is decoded.
+            ///
+            /// ```
+            /// assert!(leap_core::Version::MAX > leap_core::Version(1_000_000_000_000));
+            /// ```
             pub const MAX: Self = Self(COUNTER_MAX);
 
             /// The one after this one.
+            ///
+            /// ```
+            /// assert_eq!(leap_core::Version(1).next(), leap_core::Version(2));
+            /// ```
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0 + 1)
@@ -74,32 +82,83 @@ macro_rules! counter {
 
 token!(
     /// A state object. Stable across its incarnations.
+    ///
+    /// ```
+    /// use leap_core::ObjectId;
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// assert_ne!(hotel, ObjectId::from_name("flight"));
+    /// ```
     ObjectId, "o"
 );
 counter!(
     /// The global failure counter: each rollback decision opens the next one. The first is 0.
+    ///
+    /// ```
+    /// use leap_core::WorldLine;
+    ///
+    /// let now = WorldLine(3); // three rollbacks have been decided
+    /// assert_eq!(now.next(), WorldLine(4));
+    /// ```
     WorldLine, "w"
 );
 counter!(
     /// A recoverable point of one state object. Version 0 is the empty initial state, which is
     /// always inside the boundary; the first version that can be sealed is 1.
+    ///
+    /// ```
+    /// use leap_core::Version;
+    ///
+    /// assert!(Version::ZERO < Version(1));
+    /// assert_eq!(Version(1).to_string(), "1");
+    /// ```
     Version, "v"
 );
 token!(
     /// One life of a state object: a fencing token. A newer one shuts the older out.
+    ///
+    /// ```
+    /// use leap_core::Incarnation;
+    ///
+    /// let (old, new) = (Incarnation(1), Incarnation(2));
+    /// assert!(new > old, "and storage refuses what the old one writes");
+    /// ```
     Incarnation, "i"
 );
 counter!(
     /// Position of a message in the channel from one object to another. The first is 0.
+    ///
+    /// ```
+    /// use leap_core::Seq;
+    ///
+    /// assert_eq!(Seq(0).next(), Seq(1));
+    /// ```
     Seq, "#"
 );
 token!(
     /// The driver's own name for an output that waits for release (rule P8).
+    ///
+    /// ```
+    /// use leap_core::{Input, OutputId};
+    ///
+    /// // The driver counts its outputs, and hears of each by its number when it may leave.
+    /// let input = Input::Output(OutputId(17));
+    /// # drop(input);
+    /// ```
     OutputId, "out"
 );
 token!(
     /// Names one write of a sealed version, so that a late completion of a write whose version was
     /// rolled back is recognised and ignored.
+    ///
+    /// ```
+    /// use leap_core::{Input, PersistTicket};
+    ///
+    /// // From `Effect::Persist`, to be given back when the write is durable.
+    /// let ticket = PersistTicket(1);
+    /// let input = Input::Persisted(ticket);
+    /// # drop(input);
+    /// ```
     PersistTicket, "t"
 );
 
@@ -128,9 +187,22 @@ impl ObjectId {
 
 impl Version {
     /// The initial state.
+    ///
+    /// ```
+    /// use leap_core::Version;
+    ///
+    /// assert_eq!(Version::ZERO.next(), Version(1), "the first that can be sealed");
+    /// ```
     pub const ZERO: Self = Self(0);
 
     /// The version before this one; the initial state has none before it and gives itself.
+    ///
+    /// ```
+    /// use leap_core::Version;
+    ///
+    /// assert_eq!(Version(3).previous(), Version(2));
+    /// assert_eq!(Version::ZERO.previous(), Version::ZERO);
+    /// ```
     #[must_use]
     pub const fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
@@ -139,6 +211,12 @@ impl Version {
 
 impl Incarnation {
     /// The incarnation that supersedes this one.
+    ///
+    /// ```
+    /// use leap_core::Incarnation;
+    ///
+    /// assert_eq!(Incarnation(1).next(), Incarnation(2));
+    /// ```
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -152,6 +230,13 @@ impl PersistTicket {
 }
 
 /// A node of the dependency graph: one version of one object in one world-line.
+///
+/// ```
+/// use leap_core::{ObjectId, Version, Vertex, WorldLine};
+///
+/// let vertex = Vertex { object: ObjectId(7), world_line: WorldLine(1), version: Version(3) };
+/// assert_eq!(format!("{vertex:?}"), "o7.v3@w1");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Vertex {
     /// The object.

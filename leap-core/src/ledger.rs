@@ -30,6 +30,16 @@ use crate::{
 };
 
 /// One entry of the coordinator's durable log (rule P11).
+///
+/// ```
+/// use leap_core::{Incarnation, LogRecord, ObjectId, Version};
+///
+/// let (object, incarnation) = (ObjectId::from_name("hotel"), Incarnation(1));
+/// let record = LogRecord::Joined { object, incarnation, keep: Version::ZERO };
+/// // What is in the log, a new coordinator knows.
+/// let next = leap_core::Coordinator::recover(2, None, [record]);
+/// assert!(next.has_member(object));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum LogRecord {
     /// `object` is a member from here on, in this incarnation, and nothing was lost with the last one.
@@ -184,22 +194,50 @@ pub struct Ledger {
 /// Asking it.
 impl Ledger {
     /// The world-line of the newest decision.
+    ///
+    /// ```
+    /// use leap_core::Ledger;
+    ///
+    /// let ledger = Ledger::default(); // of a cluster that nobody has joined
+    /// assert_eq!(ledger.world_line(), leap_core::WorldLine(0));
+    /// ```
     pub fn world_line(&self) -> WorldLine {
         self.recent.world_line()
     }
 
     /// How many entries it has: one for each member, remembered decision, and cut or removal that storage may need.
+    ///
+    /// ```
+    /// use leap_core::Ledger;
+    ///
+    /// let ledger = Ledger::default(); // of a cluster that nobody has joined
+    /// assert_eq!(ledger.len(), 0);
+    /// ```
     pub fn len(&self) -> usize {
         let cuts = self.cuts.values().map(Vec::len).sum::<usize>();
         self.members.len() + self.recent.iter().count() + cuts + self.removals.len()
     }
 
     /// Whether nobody ever was a member.
+    ///
+    /// ```
+    /// use leap_core::Ledger;
+    ///
+    /// let ledger = Ledger::default(); // of a cluster that nobody has joined
+    /// assert!(ledger.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The members that take part, with their incarnations.
+    ///
+    /// ```
+    /// use leap_core::Ledger;
+    ///
+    /// let ledger = Ledger::default(); // of a cluster that nobody has joined
+    /// assert_eq!(ledger.present().count(), 0);
+    /// ```
     pub fn present(&self) -> impl Iterator<Item = (ObjectId, Incarnation)> + '_ {
         let present = self
             .members
@@ -408,11 +446,25 @@ const LEDGER: Format = Format {
 
 impl LogRecord {
     /// The bytes to store.
+    ///
+    /// ```
+    /// use leap_core::{Incarnation, LogRecord, ObjectId, Version};
+    ///
+    /// let (object, incarnation) = (ObjectId::from_name("hotel"), Incarnation(1));
+    /// let record = LogRecord::Joined { object, incarnation, keep: Version::ZERO };
+    /// assert_eq!(LogRecord::decode(&record.encode()), Ok(record));
+    /// ```
     pub fn encode(&self) -> Vec<u8> {
         RECORD.encode(self)
     }
 
     /// Reads what [`LogRecord::encode`] wrote.
+    ///
+    /// ```
+    /// use leap_core::LogRecord;
+    ///
+    /// assert!(LogRecord::decode(b"a damaged record").is_err());
+    /// ```
     ///
     /// # Errors
     ///
@@ -424,11 +476,24 @@ impl LogRecord {
 
 impl Ledger {
     /// The bytes to store.
+    ///
+    /// ```
+    /// use leap_core::Ledger;
+    ///
+    /// let ledger = Ledger::default(); // of a cluster that nobody has joined
+    /// assert_eq!(Ledger::decode(&ledger.encode()), Ok(ledger));
+    /// ```
     pub fn encode(&self) -> Vec<u8> {
         LEDGER.encode(self)
     }
 
     /// Reads what [`Ledger::encode`] wrote.
+    ///
+    /// ```
+    /// use leap_core::Ledger;
+    ///
+    /// assert!(Ledger::decode(b"a damaged checkpoint").is_err());
+    /// ```
     ///
     /// # Errors
     ///

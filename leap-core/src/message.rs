@@ -13,6 +13,13 @@ use crate::{
 };
 
 /// One question of the coordinator to all participants. Unique across coordinator restarts.
+///
+/// ```
+/// use leap_core::GatherId;
+///
+/// // A new coordinator's term is higher, so its gathers are newer whatever their numbers.
+/// assert!(GatherId { term: 2, number: 0 } > GatherId { term: 1, number: 9 });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct GatherId {
     /// The coordinator's own incarnation.
@@ -22,6 +29,19 @@ pub struct GatherId {
 }
 
 /// One version in a [`Fragment`].
+///
+/// ```
+/// use leap_core::{DependencySet, ObjectId, Version, WorldLine};
+/// use leap_core::message::FragmentVersion;
+///
+/// let volatile = FragmentVersion {
+///     version: Version(4),
+///     world_line: WorldLine(0),
+///     dependencies: DependencySet::from_iter([(ObjectId::from_name("flight"), Version(3))]),
+///     durable: false,
+/// };
+/// assert!(volatile.dependencies.iter().all(|(_, version)| version <= volatile.version), "rule P4");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct FragmentVersion {
     /// The version.
@@ -37,6 +57,13 @@ pub struct FragmentVersion {
 
 /// A participant's part of the dependency graph: all of its versions above the boundary, in order,
 /// volatile ones and the open one included (rule P9).
+///
+/// ```
+/// use leap_core::{Fragment, Version};
+///
+/// let new = Fragment::default(); // of an object with nothing in storage
+/// assert!(new.committed == Version::ZERO && new.versions.is_empty());
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Fragment {
     /// The participant's world-line; for one that comes back from storage the newest in which anything
@@ -59,6 +86,14 @@ fn ascending<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FragmentV
 }
 
 /// From a participant to the coordinator.
+///
+/// ```
+/// use leap_core::{Fragment, Incarnation, ObjectId, ToCoordinator};
+///
+/// let (object, incarnation) = (ObjectId::from_name("hotel"), Incarnation(1));
+/// let join = ToCoordinator::Join { object, incarnation, fragment: Fragment::default() };
+/// assert_eq!(ToCoordinator::decode(&join.encode()), Ok(join));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum ToCoordinator {
     /// A new incarnation asks to be admitted. All it has is what storage gave it.
@@ -109,6 +144,14 @@ pub enum ToCoordinator {
 
 impl ToCoordinator {
     /// Who sent it, in which incarnation.
+    ///
+    /// ```
+    /// use leap_core::{Incarnation, ObjectId, ToCoordinator, Version};
+    ///
+    /// let (object, incarnation) = (ObjectId::from_name("hotel"), Incarnation(1));
+    /// let leave = ToCoordinator::Leave { object, incarnation, version: Version(9) };
+    /// assert_eq!(leave.sender(), (object, incarnation));
+    /// ```
     pub fn sender(&self) -> (ObjectId, Incarnation) {
         match self {
             Self::Join {
@@ -136,6 +179,13 @@ impl ToCoordinator {
 }
 
 /// Why the coordinator refuses a participant.
+///
+/// ```
+/// use leap_core::{Incarnation, message::Refusal};
+///
+/// let fenced = Refusal::Fenced { by: Incarnation(2) };
+/// assert_eq!(fenced.to_string(), "incarnation 2 has taken over");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// A newer incarnation exists (rule P12).
@@ -168,6 +218,13 @@ pub enum Refusal {
 }
 
 /// From the coordinator to a participant or an [`Observer`](crate::Observer).
+///
+/// ```
+/// use leap_core::{ObjectId, ToParticipant, Version};
+///
+/// let news = ToParticipant::Boundary([(ObjectId::from_name("hotel"), Version(3))].into());
+/// assert_eq!(ToParticipant::decode(&news.encode()), Ok(news));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum ToParticipant {
     /// The answer to a link that subscribed: where the cluster stands.
@@ -219,6 +276,17 @@ pub enum ToParticipant {
 }
 
 /// A message on the exactly-once channel between two objects (rule P14).
+///
+/// ```
+/// use leap_core::{ChannelMessage, Header, ObjectId, Seq, Version, WorldLine};
+///
+/// let message = ChannelMessage {
+///     seq: Seq(0), // the first on its channel
+///     header: Header::of(WorldLine(0), ObjectId::from_name("hotel"), Version(1)),
+///     payload: "cook".into(),
+/// };
+/// assert_eq!(message.payload, "cook");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct ChannelMessage {
     /// Position in the channel.
@@ -230,6 +298,13 @@ pub struct ChannelMessage {
 }
 
 /// From one participant to another.
+///
+/// ```
+/// use leap_core::{PeerMessage, Seq};
+///
+/// let consumed = PeerMessage::Acknowledge(Seq(7)); // all before the eighth
+/// assert_eq!(PeerMessage::decode(&consumed.encode()), Ok(consumed));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum PeerMessage {
     /// The next message of the channel.
@@ -262,12 +337,12 @@ const PEER: Format = Format {
 macro_rules! encoded {
     ($name:ident, $format:ident) => {
         impl $name {
-            /// The bytes that travel.
+            /// The bytes that travel. See the example at the type.
             pub fn encode(&self) -> Vec<u8> {
                 $format.encode(self)
             }
 
-            /// Reads what `encode` wrote.
+            /// Reads what `encode` wrote. See the example at the type.
             ///
             /// # Errors
             ///

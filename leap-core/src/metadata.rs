@@ -13,6 +13,21 @@ use crate::{
 };
 
 /// The persist metadata of one version.
+///
+/// ```
+/// use leap_core::{DependencySet, ObjectId, Version, VersionMetadata, WorldLine};
+///
+/// let metadata = VersionMetadata {
+///     version: Version(4),
+///     world_line: WorldLine(0),
+///     committed: Version(2),
+///     dependencies: DependencySet::from_iter([(ObjectId::from_name("hotel"), Version(3))]),
+///     channels: Default::default(),
+///     complete: false,
+/// };
+/// // Stored with the version's content, and read back with it.
+/// assert_eq!(VersionMetadata::decode(&metadata.encode()), Ok(metadata));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct VersionMetadata {
     /// The version.
@@ -32,9 +47,28 @@ pub struct VersionMetadata {
 }
 
 /// Channel state of one version, per peer (rule P14).
+///
+/// ```
+/// use leap_core::metadata::{ChannelRecord, PeerRecord};
+/// use leap_core::{ObjectId, Seq};
+///
+/// // Of the hotel two messages have been consumed.
+/// let hotel = PeerRecord { in_next: Seq(2), ..PeerRecord::default() };
+/// let channels = ChannelRecord::from([(ObjectId::from_name("hotel"), hotel)]);
+/// assert_eq!(channels.len(), 1);
+/// ```
 pub type ChannelRecord = BTreeMap<ObjectId, PeerRecord>;
 
 /// What a version says about the channels to and from one peer.
+///
+/// ```
+/// use leap_core::metadata::PeerRecord;
+/// use leap_core::{Seq, Version};
+///
+/// // One message was sent, in version 4, and is not acknowledged yet.
+/// let record = PeerRecord { sent: vec![(Version(4), "book".into())], ..PeerRecord::default() };
+/// assert_eq!((record.acknowledged, record.out_first), (Seq(0), Seq(0)));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct PeerRecord {
     /// Next message to consume from the peer.
@@ -56,11 +90,31 @@ const FORMAT: Format = Format {
 
 impl VersionMetadata {
     /// The bytes to store with the version.
+    ///
+    /// ```
+    /// use leap_core::{DependencySet, ObjectId, Version, VersionMetadata, WorldLine};
+    ///
+    /// let metadata = VersionMetadata {
+    ///     version: Version(4),
+    ///     world_line: WorldLine(0),
+    ///     committed: Version(2),
+    ///     dependencies: DependencySet::from_iter([(ObjectId::from_name("hotel"), Version(3))]),
+    ///     channels: Default::default(),
+    ///     complete: false,
+    /// };
+    /// assert!(metadata.encode().len() < 40);
+    /// ```
     pub fn encode(&self) -> Vec<u8> {
         FORMAT.encode(self)
     }
 
     /// Reads what [`VersionMetadata::encode`] wrote.
+    ///
+    /// ```
+    /// use leap_core::VersionMetadata;
+    ///
+    /// assert!(VersionMetadata::decode(b"a damaged record").is_err());
+    /// ```
     ///
     /// # Errors
     ///

@@ -22,10 +22,28 @@ use crate::{
 const REMEMBERED: usize = 1024;
 
 /// The driver's own name for a barrier that waits.
+///
+/// ```
+/// use leap_core::{BarrierId, Observer, SThread, WorldLine};
+///
+/// let mut observer = Observer::default();
+/// observer.barrier(BarrierId(17), SThread::new(WorldLine(0)));
+/// assert_eq!(observer.poll_outcome().unwrap().barrier, BarrierId(17));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct BarrierId(pub u64);
 
 /// How a barrier ended.
+///
+/// ```
+/// use leap_core::{BarrierId, BarrierOutcome, Observer, SThread, WorldLine};
+///
+/// let mut observer = Observer::default();
+/// observer.barrier(BarrierId(1), SThread::new(WorldLine(0)));
+/// // It had seen nothing, so there was nothing to wait for.
+/// let done = BarrierOutcome { barrier: BarrierId(1), result: Ok(()) };
+/// assert_eq!(observer.poll_outcome(), Some(done));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct BarrierOutcome {
     /// Which barrier.
@@ -63,6 +81,12 @@ pub struct Observer {
 
 impl Observer {
     /// An observer that knows nothing yet. `rules` is [`Rules::default`] everywhere but in the simulator.
+    ///
+    /// ```
+    /// use leap_core::{Observer, Rules};
+    ///
+    /// assert_eq!(Observer::new(Rules::default()), Observer::default());
+    /// ```
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
@@ -71,16 +95,40 @@ impl Observer {
     }
 
     /// The current world-line as far as it is known here.
+    ///
+    /// ```
+    /// use leap_core::{Observer, WorldLine};
+    ///
+    /// assert_eq!(Observer::default().world_line(), WorldLine(0));
+    /// ```
     pub fn world_line(&self) -> WorldLine {
         self.decisions.world_line()
     }
 
     /// The boundary as far as it is known here.
+    ///
+    /// ```
+    /// use leap_core::{ObjectId, Observer, ToParticipant, Version};
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let mut observer = Observer::default();
+    /// observer.handle(&ToParticipant::Boundary([(hotel, Version(3))].into()));
+    /// assert_eq!(observer.boundary()[&hotel], Version(3));
+    /// ```
     pub fn boundary(&self) -> &BTreeMap<ObjectId, Version> {
         &self.boundary
     }
 
     /// Takes in what the coordinator broadcasts. What concerns single participants is ignored.
+    ///
+    /// ```
+    /// use leap_core::{ObjectId, Observer, ToParticipant, Version};
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let mut observer = Observer::default();
+    /// observer.handle(&ToParticipant::Boundary([(hotel, Version(3))].into()));
+    /// assert!(observer.is_committed(hotel, Version(3)));
+    /// ```
     pub fn handle(&mut self, message: &ToParticipant) {
         match message {
             ToParticipant::Welcome {
@@ -111,11 +159,31 @@ impl Observer {
     ///
     /// A number means nothing without its world-line, so whatever the coordinator says must reach the
     /// process's observer before its participants.
+    ///
+    /// ```
+    /// use leap_core::{ObjectId, Observer, Version};
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let mut observer = Observer::default();
+    /// observer.handle_local_commit(hotel, Version(3));
+    /// assert!(observer.is_committed(hotel, Version(2)));
+    /// assert!(!observer.is_committed(hotel, Version(4)));
+    /// ```
     pub fn handle_local_commit(&mut self, object: ObjectId, version: Version) {
         self.advance(&BTreeMap::from([(object, version)]));
     }
 
     /// Whether `version` of `object` is known to be inside the boundary.
+    ///
+    /// ```
+    /// use leap_core::{ObjectId, Observer, Version};
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let mut observer = Observer::default();
+    /// assert!(observer.is_committed(hotel, Version::ZERO), "the initial state always is");
+    /// observer.handle_local_commit(hotel, Version(3));
+    /// assert!(observer.is_committed(hotel, Version(3)));
+    /// ```
     pub fn is_committed(&self, object: ObjectId, version: Version) -> bool {
         version == Version::ZERO
             || self
@@ -125,6 +193,18 @@ impl Observer {
     }
 
     /// Brings `sthread` into the current world-line and drops what is committed from its set.
+    ///
+    /// ```
+    /// use leap_core::{Header, ObjectId, Observer, SThread, Version, WorldLine};
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let mut observer = Observer::default();
+    /// let mut sthread = SThread::detach(Header::of(WorldLine(0), hotel, Version(3)));
+    /// observer.handle_local_commit(hotel, Version(3));
+    /// observer.refresh(&mut sthread)?;
+    /// assert!(sthread.seen().is_empty(), "what it has seen can never be lost any more");
+    /// # Ok::<_, leap_core::RolledBack>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -148,6 +228,17 @@ impl Observer {
     /// Lets `sthread` consume a message with `header` (rules P5, P15). An sthread has no version, so
     /// nothing is ever sealed first.
     ///
+    /// ```
+    /// use leap_core::{Admission, Header, ObjectId, Observer, SThread, Version, WorldLine};
+    ///
+    /// let observer = Observer::default();
+    /// let mut sthread = SThread::new(WorldLine(0));
+    /// let message = Header::of(WorldLine(0), ObjectId::from_name("hotel"), Version(3));
+    /// assert_eq!(observer.consume(&mut sthread, &message), Ok(Admission::Consumed));
+    /// let early = Header { world_line: WorldLine(1), ..message };
+    /// assert_eq!(observer.consume(&mut sthread, &early), Ok(Admission::Hold));
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`RolledBack`] as in [`Observer::refresh`].
@@ -170,22 +261,64 @@ impl Observer {
 
     /// Starts to wait until all that `sthread` has seen is inside the boundary; the outcome comes
     /// from [`Observer::poll_outcome`], perhaps at once.
+    ///
+    /// ```
+    /// use leap_core::{BarrierId, Header, ObjectId, Observer, SThread, Version, WorldLine};
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let mut observer = Observer::default();
+    /// observer.barrier(BarrierId(1), SThread::detach(Header::of(WorldLine(0), hotel, Version(3))));
+    /// assert_eq!(observer.poll_outcome(), None);
+    /// observer.handle_local_commit(hotel, Version(3));
+    /// assert_eq!(observer.poll_outcome().map(|outcome| outcome.result), Some(Ok(())));
+    /// ```
     pub fn barrier(&mut self, barrier: BarrierId, sthread: SThread) {
         self.waiting.insert(barrier, sthread);
         self.settle();
     }
 
     /// Gives up waiting.
+    ///
+    /// ```
+    /// use leap_core::{BarrierId, Header, ObjectId, Observer, SThread, Version, WorldLine};
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let mut observer = Observer::default();
+    /// observer.barrier(BarrierId(1), SThread::detach(Header::of(WorldLine(0), hotel, Version(3))));
+    /// observer.cancel(BarrierId(1));
+    /// observer.handle_local_commit(hotel, Version(3));
+    /// assert_eq!(observer.poll_outcome(), None);
+    /// ```
     pub fn cancel(&mut self, barrier: BarrierId) {
         self.waiting.remove(&barrier);
     }
 
     /// The next barrier that ended.
+    ///
+    /// ```
+    /// use leap_core::{BarrierId, Observer, SThread, WorldLine};
+    ///
+    /// let mut observer = Observer::default();
+    /// observer.barrier(BarrierId(1), SThread::new(WorldLine(0)));
+    /// while let Some(outcome) = observer.poll_outcome() {
+    ///     println!("{:?}: {:?}", outcome.barrier, outcome.result);
+    /// }
+    /// ```
     pub fn poll_outcome(&mut self) -> Option<BarrierOutcome> {
         self.outcomes.pop_front()
     }
 
     /// The dependencies of `set` that are not known to be committed.
+    ///
+    /// ```
+    /// use leap_core::{DependencySet, ObjectId, Observer, Version};
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let mut observer = Observer::default();
+    /// observer.handle_local_commit(hotel, Version(3));
+    /// let seen = DependencySet::from_iter([(hotel, Version(3)), (ObjectId::from_name("flight"), Version(1))]);
+    /// assert_eq!(observer.uncommitted(&seen).len(), 1, "the flight's");
+    /// ```
     pub fn uncommitted(&self, set: &DependencySet) -> DependencySet {
         set.iter()
             .filter(|&(object, version)| !self.is_committed(object, version))

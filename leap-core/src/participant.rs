@@ -43,6 +43,12 @@ use history::History;
 pub use history::RecoverError;
 
 /// Whether an object runs ahead of its own persistence.
+///
+/// ```
+/// use leap_core::Speculation;
+///
+/// assert_eq!(Speculation::default(), Speculation::On);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Speculation {
     /// Messages leave at once, naming a version that is not durable yet.
@@ -54,6 +60,22 @@ pub enum Speculation {
 }
 
 /// What a participant can be told. The comment says who tells it.
+///
+/// ```
+/// # use leap_core::*;
+/// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+/// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+/// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+/// # hotel.handle(Input::Coordinator(admit));
+/// # hotel.handle(Input::Restored);
+/// # while hotel.poll_effect().is_some() {}
+/// use leap_core::{Effect, Input, Version};
+///
+/// // An action changes the state, and its version is sealed.
+/// hotel.handle(Input::Touch);
+/// hotel.handle(Input::Seal { at_least: Version::ZERO, complete: false });
+/// assert!(matches!(hotel.poll_effect(), Some(Effect::Persist { .. })));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Input {
     /// The driver's link to the coordinator is up, for the first time or again. What was sent on an
@@ -100,6 +122,26 @@ pub enum Input {
 }
 
 /// What the driver must do, in order.
+///
+/// ```
+/// # use leap_core::*;
+/// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+/// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+/// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+/// # hotel.handle(Input::Coordinator(admit));
+/// # hotel.handle(Input::Restored);
+/// # while hotel.poll_effect().is_some() {}
+/// use leap_core::{Effect, Input, ObjectId};
+///
+/// // An action sends a message. A driver obeys what follows from it, in order.
+/// hotel.handle(Input::Send { to: ObjectId::from_name("kitchen"), payload: "cook".into() });
+/// while let Some(effect) = hotel.poll_effect() {
+///     match effect {
+///         Effect::Transmit { to, .. } => assert_eq!(to, ObjectId::from_name("kitchen")),
+///         other => println!("to be done: {other:?}"),
+///     }
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Effect {
     /// Send to the coordinator; drop it when the link is down.
@@ -157,6 +199,23 @@ pub enum Effect {
 }
 
 /// What becomes of a message that is not on a channel.
+///
+/// ```
+/// use leap_core::{Admission, WorldLine};
+///
+/// // What a driver does with a message that came by other ways than a channel.
+/// fn react(admission: Admission) -> String {
+///     match admission {
+///         Admission::Consumed => "run the handler".to_owned(),
+///         Admission::SealFirst(version) => format!("seal up to {version}, and ask again"),
+///         Admission::Hold => "ask again when the world-line changes".to_owned(),
+///         Admission::Discard { current } => format!("tell the sender: it is world-line {current}"),
+///     }
+/// }
+///
+/// let over = Admission::Discard { current: WorldLine(3) };
+/// assert_eq!(react(over), "tell the sender: it is world-line 3");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Admission {
     /// Its dependencies are recorded: run the handler in this version.
@@ -246,6 +305,13 @@ pub struct Participant {
 /// Building one, and asking it.
 impl Participant {
     /// A new object with nothing in storage.
+    ///
+    /// ```
+    /// use leap_core::{Incarnation, ObjectId, Participant, Speculation};
+    ///
+    /// let hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// assert!(!hotel.is_active(), "it waits to be admitted");
+    /// ```
     pub fn new(id: ObjectId, incarnation: Incarnation, speculation: Speculation) -> Self {
         Self {
             id,
@@ -266,6 +332,23 @@ impl Participant {
 
     /// An object that comes back from storage: `checkpoint` is the complete metadata of a committed
     /// version, `later` that of the durable versions after it, in order.
+    ///
+    /// ```
+    /// use leap_core::{Incarnation, ObjectId, Participant, Speculation, Version, VersionMetadata, WorldLine};
+    ///
+    /// let version = |number| VersionMetadata {
+    ///     version: Version(number),
+    ///     world_line: WorldLine(0),
+    ///     committed: Version::ZERO,
+    ///     dependencies: Default::default(),
+    ///     channels: Default::default(),
+    ///     complete: false,
+    /// };
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let stored = vec![version(1), version(2)];
+    /// let hotel = Participant::recover(hotel, Incarnation(2), Speculation::On, None, stored).unwrap();
+    /// assert_eq!(hotel.durable(), Version(2));
+    /// ```
     ///
     /// # Errors
     ///
@@ -289,6 +372,15 @@ impl Participant {
     }
 
     /// Obeys `rules` instead of all; for the simulator.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// use leap_core::Rules;
+    ///
+    /// let same = hotel.clone().with_rules(Rules::default());
+    /// assert_eq!(same, hotel, "all rules are obeyed anyway");
+    /// ```
     #[must_use]
     pub fn with_rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
@@ -296,26 +388,71 @@ impl Participant {
     }
 
     /// Its object.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// assert_eq!(hotel.id(), ObjectId::from_name("hotel"));
+    /// ```
     pub fn id(&self) -> ObjectId {
         self.id
     }
 
     /// Its life.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// assert_eq!(hotel.incarnation(), Incarnation(1));
+    /// ```
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
 
     /// Its world-line.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// assert_eq!(hotel.world_line(), WorldLine(0));
+    /// ```
     pub fn world_line(&self) -> WorldLine {
         self.world_line
     }
 
     /// Whether actions may run.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// assert!(hotel.is_active(), "it was admitted, and its state is there");
+    /// ```
     pub fn is_active(&self) -> bool {
         matches!(self.phase, Phase::Active { .. })
     }
 
     /// Whether a gather keeps it from consuming.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// assert!(!hotel.is_frozen(), "no failure is being repaired");
+    /// ```
     pub fn is_frozen(&self) -> bool {
         matches!(
             self.phase,
@@ -341,46 +478,170 @@ impl Participant {
     }
 
     /// The version that actions run in.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// let before = hotel.open_version();
+    /// hotel.handle(Input::Touch);
+    /// hotel.handle(Input::Seal { at_least: Version::ZERO, complete: false });
+    /// assert_eq!(hotel.open_version(), before.next());
+    /// ```
     pub fn open_version(&self) -> Version {
         self.history.open.version
     }
 
     /// Whether anything changed in the open version.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// assert!(!hotel.is_dirty());
+    /// hotel.handle(Input::Touch);
+    /// assert!(hotel.is_dirty());
+    /// ```
     pub fn is_dirty(&self) -> bool {
         self.history.open.is_dirty
     }
 
     /// The newest version known to be inside the boundary.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// # let sealed = hotel.open_version();
+    /// hotel.handle(Input::Touch);
+    /// hotel.handle(Input::Seal { at_least: Version::ZERO, complete: false });
+    /// let Some(Effect::Persist { ticket, .. }) = hotel.poll_effect() else { panic!() };
+    /// hotel.handle(Input::Persisted(ticket));
+    /// // It depends on nothing else, so what is durable is inside the boundary.
+    /// assert_eq!(hotel.committed(), sealed);
+    /// ```
     pub fn committed(&self) -> Version {
         self.history.committed
     }
 
     /// The newest durable version.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// # let sealed = hotel.open_version();
+    /// hotel.handle(Input::Touch);
+    /// hotel.handle(Input::Seal { at_least: Version::ZERO, complete: false });
+    /// let Some(Effect::Persist { ticket, .. }) = hotel.poll_effect() else { panic!() };
+    /// hotel.handle(Input::Persisted(ticket));
+    /// assert_eq!(hotel.durable(), sealed);
+    /// ```
     pub fn durable(&self) -> Version {
         self.history.durable()
     }
 
     /// The newest version with any content, sealed or not.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// hotel.handle(Input::Touch);
+    /// assert_eq!(hotel.latest(), hotel.open_version());
+    /// ```
     pub fn latest(&self) -> Version {
         self.history.latest()
     }
 
     /// How many sealed versions are on their way to storage.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// hotel.handle(Input::Touch);
+    /// hotel.handle(Input::Seal { at_least: Version::ZERO, complete: false });
+    /// assert_eq!(hotel.in_flight(), 1, "until `Input::Persisted`");
+    /// ```
     pub fn in_flight(&self) -> usize {
         self.history.in_flight()
     }
 
     /// How many versions with content are not inside the boundary, sealed or not.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// hotel.handle(Input::Touch);
+    /// hotel.handle(Input::Seal { at_least: Version::ZERO, complete: false });
+    /// hotel.handle(Input::Touch);
+    /// assert_eq!(hotel.uncommitted_versions(), 2, "one that is sealed, and the open one");
+    /// ```
     pub fn uncommitted_versions(&self) -> usize {
         self.history.versions().count()
     }
 
     /// How many messages its versions have consumed on channels since its first life began.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// assert_eq!(hotel.consumed(), 0);
+    /// ```
     pub fn consumed(&self) -> u64 {
         self.channels.values().map(Channel::consumed).sum()
     }
 
     /// The versions of other objects that the uncommitted versions here wait for.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// # let flight = ObjectId::from_name("flight");
+    /// let message = Header::of(WorldLine(0), flight, Version(1));
+    /// assert_eq!(hotel.consume(&message), Admission::Consumed);
+    /// assert_eq!(hotel.waits_for().version_of(flight), Some(Version(1)));
+    /// ```
     pub fn waits_for(&self) -> DependencySet {
         let mut set = DependencySet::new();
         for version in self.history.versions() {
@@ -390,21 +651,70 @@ impl Participant {
     }
 
     /// The header of what the object sends now: its newest vertex, or nothing if that is committed.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// assert!(hotel.header().dependencies.is_empty(), "all is inside the boundary");
+    /// hotel.handle(Input::Touch);
+    /// assert_eq!(hotel.header().dependencies.version_of(hotel.id()), Some(hotel.open_version()));
+    /// ```
     pub fn header(&self) -> Header {
         self.header_of(self.latest())
     }
 
     /// How many sent messages are kept because their receivers may still ask for them (rule P14).
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// hotel.handle(Input::Send { to: ObjectId::from_name("kitchen"), payload: "cook".into() });
+    /// assert_eq!(hotel.unacknowledged(), 1);
+    /// ```
     pub fn unacknowledged(&self) -> usize {
         self.channels.values().map(Channel::kept).sum()
     }
 
     /// How many of them went to `receiver`.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// let kitchen = ObjectId::from_name("kitchen");
+    /// hotel.handle(Input::Send { to: kitchen, payload: "cook".into() });
+    /// assert_eq!(hotel.unacknowledged_to(kitchen), 1);
+    /// ```
     pub fn unacknowledged_to(&self, receiver: ObjectId) -> usize {
         self.channels.get(&receiver).map_or(0, Channel::kept)
     }
 
     /// How many received messages wait to be consumed.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// assert_eq!(hotel.held(), 0, "nothing waits for a seal or another world-line");
+    /// ```
     pub fn held(&self) -> usize {
         self.channels.values().map(Channel::held).sum()
     }
@@ -438,6 +748,21 @@ impl Participant {
 /// Inputs and effects.
 impl Participant {
     /// Takes in one input. See the driver contract in the [crate documentation](crate).
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// hotel.handle(Input::Touch);
+    /// hotel.handle(Input::Seal { at_least: Version::ZERO, complete: false });
+    /// while let Some(effect) = hotel.poll_effect() {
+    ///     println!("to be done: {effect:?}");
+    /// }
+    /// ```
     pub fn handle(&mut self, input: Input) {
         if self.phase == Phase::Over {
             return;
@@ -462,6 +787,22 @@ impl Participant {
 
     /// Consumes a message that is not on a channel (a request, an sthread that merges) in the open
     /// version, recording its dependencies, or says what must happen first (rules P3, P4, P5).
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// # let flight = ObjectId::from_name("flight");
+    /// let message = Header::of(WorldLine(0), flight, Version(5));
+    /// // Rule P4: the open version is 1 and may not depend on a higher one.
+    /// assert_eq!(hotel.consume(&message), Admission::SealFirst(Version(5)));
+    /// hotel.handle(Input::Seal { at_least: Version(5), complete: false });
+    /// assert_eq!(hotel.consume(&message), Admission::Consumed);
+    /// ```
     pub fn consume(&mut self, header: &Header) -> Admission {
         if self.rules.recovery_partition {
             if header.world_line < self.world_line {
@@ -480,6 +821,20 @@ impl Participant {
     }
 
     /// The next thing to do.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// assert_eq!(hotel.poll_effect(), None, "nothing to do");
+    /// hotel.handle(Input::Touch);
+    /// hotel.handle(Input::Seal { at_least: Version::ZERO, complete: false });
+    /// assert!(matches!(hotel.poll_effect(), Some(Effect::Persist { .. })));
+    /// ```
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
@@ -513,6 +868,17 @@ impl Participant {
     }
 
     /// Asserts the invariants of the [module documentation](self). Debug builds do it after every input.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let mut hotel = Participant::new(ObjectId::from_name("hotel"), Incarnation(1), Speculation::On);
+    /// # let (incarnation, world_line) = (Incarnation(1), WorldLine(0));
+    /// # let admit = ToParticipant::Admit { incarnation, world_line, keep: Version::ZERO, boundary: Default::default() };
+    /// # hotel.handle(Input::Coordinator(admit));
+    /// # hotel.handle(Input::Restored);
+    /// # while hotel.poll_effect().is_some() {}
+    /// hotel.validate();
+    /// ```
     ///
     /// # Panics
     ///

@@ -2,6 +2,12 @@
 //! notice (the canary). Outside of that feature every rule holds and none can be switched off.
 
 /// Which protocol rules are obeyed. [`Rules::default`] obeys all.
+///
+/// ```
+/// use leap_core::{Observer, Rules};
+///
+/// assert_eq!(Observer::new(Rules::default()), Observer::default());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Rules {
     /// P4: seal before consuming from a higher version.
@@ -38,6 +44,12 @@ impl Default for Rules {
 }
 
 /// A rule that the simulator can switch off.
+///
+/// ```
+/// use leap_core::{Rule, Rules};
+///
+/// assert_ne!(Rules::without(Rule::P4), Rules::default());
+/// ```
 #[cfg(feature = "canary")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Rule {
@@ -62,6 +74,12 @@ pub enum Rule {
 #[cfg(feature = "canary")]
 impl Rules {
     /// All rules but `rule`. For the simulator's canaries only.
+    ///
+    /// ```
+    /// use leap_core::{Rule, Rules};
+    ///
+    /// assert_ne!(Rules::without(Rule::P4), Rules::default());
+    /// ```
     #[must_use]
     pub fn without(rule: Rule) -> Self {
         let mut rules = Self::default();

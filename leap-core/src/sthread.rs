@@ -8,6 +8,16 @@ use crate::{
 };
 
 /// What an sthread, or a message, has seen was rolled back by the decision that opened `world_line`.
+///
+/// ```
+/// use leap_core::{RolledBack, WorldLine};
+///
+/// let lost = RolledBack { world_line: WorldLine(1) };
+/// assert_eq!(
+///     lost.to_string(),
+///     "what it depends on was rolled back by the decision that opened world-line 1",
+/// );
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("what it depends on was rolled back by the decision that opened world-line {world_line}")]
 pub struct RolledBack {
@@ -47,6 +57,12 @@ pub struct SThread {
 
 impl SThread {
     /// An sthread that has seen nothing yet.
+    ///
+    /// ```
+    /// use leap_core::{SThread, WorldLine};
+    ///
+    /// assert!(SThread::new(WorldLine(0)).seen().is_empty());
+    /// ```
     pub fn new(world_line: WorldLine) -> Self {
         Self {
             world_line,
@@ -55,6 +71,14 @@ impl SThread {
     }
 
     /// An sthread that goes on from where `header` was sent: a detach from an object's action.
+    ///
+    /// ```
+    /// use leap_core::{Header, ObjectId, SThread, Version, WorldLine};
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let sthread = SThread::detach(Header::of(WorldLine(0), hotel, Version(3)));
+    /// assert_eq!(sthread.seen().version_of(hotel), Some(Version(3)));
+    /// ```
     pub fn detach(header: Header) -> Self {
         Self {
             world_line: header.world_line,
@@ -63,16 +87,40 @@ impl SThread {
     }
 
     /// The world-line it runs in.
+    ///
+    /// ```
+    /// use leap_core::{Header, ObjectId, SThread, Version, WorldLine};
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let sthread = SThread::detach(Header::of(WorldLine(1), hotel, Version(3)));
+    /// assert_eq!(sthread.world_line(), WorldLine(1));
+    /// ```
     pub fn world_line(&self) -> WorldLine {
         self.world_line
     }
 
     /// All it has seen and that is not known to be committed.
+    ///
+    /// ```
+    /// use leap_core::{Header, ObjectId, SThread, Version, WorldLine};
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let sthread = SThread::detach(Header::of(WorldLine(0), hotel, Version(3)));
+    /// assert_eq!(sthread.seen().len(), 1);
+    /// ```
     pub fn seen(&self) -> &DependencySet {
         &self.seen
     }
 
     /// The header of whatever it sends: its whole set.
+    ///
+    /// ```
+    /// use leap_core::{Header, ObjectId, SThread, Version, WorldLine};
+    ///
+    /// let hotel = ObjectId::from_name("hotel");
+    /// let header = Header::of(WorldLine(0), hotel, Version(3));
+    /// assert_eq!(SThread::detach(header.clone()).header(), header);
+    /// ```
     pub fn header(&self) -> Header {
         Header {
             world_line: self.world_line,

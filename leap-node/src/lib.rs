@@ -53,6 +53,18 @@ use leap_store::{DirectoryLock, StoreError};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a node keeps its data, and where it listens.
+///
+/// ```
+/// use leap_node::NodeOptions;
+///
+/// let options = NodeOptions {
+///     data: "s3://bucket/leap".to_owned(),
+///     listen: "0.0.0.0:7400".to_owned(),
+///     join: Some("http://coordinator:7400".to_owned()),
+///     built_in: false, // another node hosts them
+///     ..NodeOptions::default()
+/// };
+/// ```
 #[derive(Debug, Clone)]
 pub struct NodeOptions {
     /// A directory, or an object store's URL (`s3://bucket/prefix`, `az://…`, `gs://…`).
@@ -83,6 +95,21 @@ impl Default for NodeOptions {
 }
 
 /// Why a node cannot start.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # let directory = tempfile::tempdir()?;
+/// # let data = directory.path().display().to_string();
+/// # let options = leap_node::NodeOptions { data, listen: "127.0.0.1:0".to_owned(), ..Default::default() };
+/// use leap_node::{Node, NodeError};
+///
+/// let _node = Node::start(options.clone()).await?;
+/// // Two nodes never share a directory.
+/// let refused = Node::start(options).await.err();
+/// assert!(matches!(refused, Some(NodeError::Data { .. })));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
@@ -110,6 +137,23 @@ pub enum NodeError {
 }
 
 /// A running node.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # let directory = tempfile::tempdir()?;
+/// # let data = directory.path().display().to_string();
+/// # let options = leap_node::NodeOptions { data, listen: "127.0.0.1:0".to_owned(), ..Default::default() };
+/// use leap::{Call, Client, encode_value};
+/// use leap_node::Node;
+///
+/// let node = Node::start(options).await?;
+/// // As any program does it, once `leap serve` runs:
+/// let client = Client::connect(node.address()).await?;
+/// let reply = client.call("log", "append", encode_value(&["tea"]), None).await?;
+/// assert_eq!(reply, r#"{"Ok":0}"#);
+/// # Ok(())
+/// # });
+/// ```
 pub struct Node {
     host: Host,
     address: String,
@@ -119,6 +163,17 @@ pub struct Node {
 
 impl Node {
     /// Starts a node and returns when it listens.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let data = directory.path().display().to_string();
+    /// # let options = leap_node::NodeOptions { data, listen: "127.0.0.1:0".to_owned(), ..Default::default() };
+    /// let node = leap_node::Node::start(options).await?;
+    /// println!("listening on {}", node.address());
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -162,16 +217,53 @@ impl Node {
     }
 
     /// Where it listens: `http://host:port`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let data = directory.path().display().to_string();
+    /// # let options = leap_node::NodeOptions { data, listen: "127.0.0.1:0".to_owned(), ..Default::default() };
+    /// let node = leap_node::Node::start(options).await?;
+    /// assert!(node.address().starts_with("http://127.0.0.1:"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn address(&self) -> &str {
         &self.address
     }
 
     /// The host, to add more objects.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let data = directory.path().display().to_string();
+    /// # let options = leap_node::NodeOptions { data, listen: "127.0.0.1:0".to_owned(), ..Default::default() };
+    /// use leap::testing::Counter; // or a service of one's own
+    ///
+    /// let node = leap_node::Node::start(options).await?;
+    /// node.host().add::<Counter>("counter").await?;
+    /// assert_eq!(node.host().status().await.objects.len(), 3, "with `kv` and `log`");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn host(&self) -> &Host {
         &self.host
     }
 
     /// Persists everything and ends, within a few seconds.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let data = directory.path().display().to_string();
+    /// # let options = leap_node::NodeOptions { data, listen: "127.0.0.1:0".to_owned(), ..Default::default() };
+    /// let node = leap_node::Node::start(options.clone()).await?;
+    /// node.shutdown().await;
+    /// leap_node::Node::start(options).await?; // the directory is free again
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn shutdown(self) {
         self.host.shutdown(PATIENCE).await;
         tracing::info!("node stopped");

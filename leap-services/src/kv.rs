@@ -13,7 +13,7 @@
 //! Keys are text of up to [`MAX_KEY_BYTES`], values any bytes up to [`MAX_VALUE_BYTES`].
 //!
 //! ```
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! # leap::testing::run_example(async {
 //! use leap::Host;
 //! use leap_services::kv::{KeyValueClient, KeyValueStore};
 //!
@@ -23,8 +23,8 @@
 //! settings.put("colour", "blue").await?;
 //! settings.compare_and_swap("colour", Some("blue".into()), Some("green".into())).await?;
 //! assert_eq!(settings.get("colour").await?, Some("green".into()));
-//! # Ok::<_, Box<dyn std::error::Error>>(())
-//! # }).unwrap();
+//! # Ok(())
+//! # });
 //! ```
 
 mod client;
@@ -40,9 +40,35 @@ use crate::Payload;
 pub use client::{KeyValueCallError, KeyValueClient};
 
 /// The longest key, in bytes.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::kv::*;
+/// # let host = leap::Host::builder().start().await?;
+/// # let object = host.add::<KeyValueStore>("settings").await?;
+/// # let settings = KeyValueClient::new(&host, "settings");
+/// let longest = "k".repeat(MAX_KEY_BYTES);
+/// settings.put(longest.clone(), "blue").await?;
+/// assert!(settings.put(longest + "k", "blue").await.is_err());
+/// # Ok(())
+/// # });
+/// ```
 pub const MAX_KEY_BYTES: usize = 4096;
 
 /// The largest value, in bytes.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::kv::*;
+/// # let host = leap::Host::builder().start().await?;
+/// # let object = host.add::<KeyValueStore>("settings").await?;
+/// # let settings = KeyValueClient::new(&host, "settings");
+/// let refused = settings.put("colour", vec![0; MAX_VALUE_BYTES + 1]).await;
+/// let bytes = MAX_VALUE_BYTES + 1;
+/// assert_eq!(refused, Err(KeyValueCallError::Refused(KeyValueError::ValueTooLarge { bytes })));
+/// # Ok(())
+/// # });
+/// ```
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 
 /// How much a page of a scan holds at most, unless a single entry is larger.
@@ -60,12 +86,40 @@ const PAGE_ENTRIES: usize = 1000;
 /// | `put` | [`Put`] | `Result<(), KeyValueError>` |
 /// | `delete` | key | whether there was one |
 /// | `compare_and_swap` | [`CompareAndSwap`] | `Result<(), KeyValueError>` |
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::{Host, encode_value};
+/// use leap_services::kv::KeyValueStore;
+/// # use serde_json::json;
+///
+/// let host = Host::builder().start().await?;
+/// host.add::<KeyValueStore>("settings").await?;
+/// // As any program that speaks JSON does it; in Rust there is `KeyValueClient`.
+/// let put = json!({ "key": "colour", "value": "blue" });
+/// host.call("settings", "put", encode_value(&put)).await?;
+/// assert_eq!(host.call("settings", "get", encode_value("colour")).await?, r#""blue""#);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct KeyValueStore {
     entries: BTreeMap<String, Payload>,
 }
 
 /// What is recorded.
+///
+/// ```
+/// use leap::Machine;
+/// use leap_services::kv::{Change, KeyValueStore, Put};
+///
+/// let mut store = KeyValueStore::default();
+/// // What recovery does with each change in the journal.
+/// store.apply(Change::Put(Put { key: "colour".into(), value: "blue".into() }));
+/// assert_eq!(store.get("colour"), Some(&"blue".into()));
+/// store.apply(Change::Deleted("colour".into()));
+/// assert_eq!(store.get("colour"), None);
+/// ```
 #[derive(Serialize, Deserialize)]
 pub enum Change {
     /// The key has this value.
@@ -75,6 +129,14 @@ pub enum Change {
 }
 
 /// Gives a key a value.
+///
+/// ```
+/// use leap_services::kv::Put;
+///
+/// let put = Put { key: "colour".into(), value: "blue".into() };
+/// assert_eq!(serde_json::to_string(&put)?, r#"{"key":"colour","value":"blue"}"#);
+/// # Ok::<_, serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Put {
     /// The key.
@@ -84,6 +146,20 @@ pub struct Put {
 }
 
 /// Gives a key a value, or none, if it has an expected one.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::kv::*;
+/// # let host = leap::Host::builder().start().await?;
+/// # let object = host.add::<KeyValueStore>("settings").await?;
+/// # let settings = KeyValueClient::new(&host, "settings");
+/// // In an action of one's own, together with whatever else it does:
+/// let swap = CompareAndSwap { key: "leader".into(), expected: None, new: Some("a".into()) };
+/// object.change_released(|store| KeyValueStore::compare_and_swap(store, swap.clone())).await??;
+/// assert_eq!(settings.get("leader").await?, Some("a".into()));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompareAndSwap {
     /// The key.
@@ -95,6 +171,21 @@ pub struct CompareAndSwap {
 }
 
 /// Asks for a range of keys, in order.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::kv::*;
+/// # let host = leap::Host::builder().start().await?;
+/// # let object = host.add::<KeyValueStore>("settings").await?;
+/// # let settings = KeyValueClient::new(&host, "settings");
+/// for key in ["room 1", "room 2", "suite"] {
+///     settings.put(key, "free").await?;
+/// }
+/// let rooms = Scan { from: Some("room".into()), to: Some("room~".into()), limit: None };
+/// assert_eq!(settings.scan(&rooms).await?.entries.len(), 2);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Scan {
@@ -107,6 +198,29 @@ pub struct Scan {
 }
 
 /// A part of a scan.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::kv::*;
+/// # let host = leap::Host::builder().start().await?;
+/// # let object = host.add::<KeyValueStore>("settings").await?;
+/// # let settings = KeyValueClient::new(&host, "settings");
+/// settings.put("colour", "blue").await?;
+/// settings.put("size", "7").await?;
+/// let mut scan = Scan { limit: Some(1), ..Scan::default() };
+/// let mut keys = Vec::new();
+/// loop {
+///     let page = settings.scan(&scan).await?;
+///     keys.extend(page.entries.into_iter().map(|(key, _value)| key));
+///     match page.next {
+///         Some(next) => scan.from = Some(next),
+///         None => break,
+///     }
+/// }
+/// assert_eq!(keys, ["colour", "size"]);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// Keys and values, in the order of keys.
@@ -116,6 +230,24 @@ pub struct Page {
 }
 
 /// Why a store does not do what it is asked for. It is unchanged then.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::kv::*;
+/// # let host = leap::Host::builder().start().await?;
+/// # let object = host.add::<KeyValueStore>("settings").await?;
+/// # let settings = KeyValueClient::new(&host, "settings");
+/// settings.put("size", "7").await?;
+/// let refused = settings.compare_and_swap("size", Some("6".into()), None).await;
+/// match refused {
+///     Err(KeyValueCallError::Refused(KeyValueError::Mismatch { found })) => {
+///         assert_eq!(found, Some("7".into()), "somebody was faster");
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyValueError {
@@ -153,11 +285,32 @@ impl Machine for KeyValueStore {
 /// Reading.
 impl KeyValueStore {
     /// The value of `key`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::kv::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<KeyValueStore>("settings").await?;
+    /// # let settings = KeyValueClient::new(&host, "settings");
+    /// settings.put("colour", "blue").await?;
+    /// // In the process that hosts it, without a call.
+    /// let (has_colour, _seen) = object.view(|store| store.get("colour").is_some()).await?;
+    /// assert!(has_colour);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn get(&self, key: &str) -> Option<&Payload> {
         self.entries.get(key)
     }
 
     /// A page of a range of keys.
+    ///
+    /// ```
+    /// use leap_services::kv::{KeyValueStore, Scan};
+    ///
+    /// let page = KeyValueStore::default().scan(&Scan::default());
+    /// assert!(page.entries.is_empty() && page.next.is_none());
+    /// ```
     pub fn scan(&self, scan: &Scan) -> Page {
         let Scan { from, to, limit } = scan;
         let mut page = Page {
@@ -192,6 +345,22 @@ impl KeyValueStore {
 impl KeyValueStore {
     /// Gives a key a value.
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::kv::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<KeyValueStore>("settings").await?;
+    /// # let settings = KeyValueClient::new(&host, "settings");
+    /// // In an action of one's own, together with whatever else it does:
+    /// object.change_released(|store| {
+    ///     KeyValueStore::put(store, Put { key: "colour".into(), value: "blue".into() })?;
+    ///     KeyValueStore::put(store, Put { key: "size".into(), value: "7".into() })
+    /// }).await??;
+    /// assert_eq!(settings.get("size").await?, Some("7".into()));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`KeyValueError::KeyTooLong`], [`KeyValueError::ValueTooLarge`].
@@ -202,6 +371,20 @@ impl KeyValueStore {
     }
 
     /// Takes a key's value away; tells whether it had one.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::kv::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<KeyValueStore>("settings").await?;
+    /// # let settings = KeyValueClient::new(&host, "settings");
+    /// settings.put("colour", "blue").await?;
+    /// let delete = |store: &mut leap::Action<'_, _>| KeyValueStore::delete(store, "colour".into());
+    /// assert!(object.change_released(delete).await?);
+    /// assert!(!object.change_released(delete).await?);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn delete(action: &mut Action<'_, Self>, key: String) -> bool {
         let is_there = action.get(&key).is_some();
         if is_there {
@@ -211,6 +394,19 @@ impl KeyValueStore {
     }
 
     /// Gives a key a value, or none, if it has the expected one.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::kv::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<KeyValueStore>("settings").await?;
+    /// # let settings = KeyValueClient::new(&host, "settings");
+    /// let swap = CompareAndSwap { key: "leader".into(), expected: Some("b".into()), new: None };
+    /// let refused = object.change_released(|store| KeyValueStore::compare_and_swap(store, swap.clone()));
+    /// assert_eq!(refused.await?, Err(KeyValueError::Mismatch { found: None }));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

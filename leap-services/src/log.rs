@@ -12,7 +12,7 @@
 //!   are bounded by what is not trimmed.
 //!
 //! ```
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! # leap::testing::run_example(async {
 //! use leap::Host;
 //! use leap_services::log::{Log, LogClient};
 //!
@@ -23,8 +23,8 @@
 //! assert_eq!(orders.read(1, 10).await?, ["cake".into()]);
 //! orders.trim(1).await?;
 //! assert!(orders.read(0, 10).await.is_err());
-//! # Ok::<_, Box<dyn std::error::Error>>(())
-//! # }).unwrap();
+//! # Ok(())
+//! # });
 //! ```
 
 mod client;
@@ -40,6 +40,19 @@ use crate::Payload;
 pub use client::{LogCallError, LogClient};
 
 /// The largest append, in bytes of all its entries.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::log::*;
+/// # let host = leap::Host::builder().start().await?;
+/// # let object = host.add::<Log>("orders").await?;
+/// # let orders = LogClient::new(&host, "orders");
+/// let refused = orders.append(vec![vec![0; MAX_APPEND_BYTES + 1].into()]).await;
+/// let bytes = MAX_APPEND_BYTES + 1;
+/// assert_eq!(refused, Err(LogCallError::Refused(LogError::TooLarge { bytes })));
+/// # Ok(())
+/// # });
+/// ```
 pub const MAX_APPEND_BYTES: usize = 1 << 20;
 
 /// How much one read gives at most, unless a single entry is larger.
@@ -59,6 +72,20 @@ const READ_ENTRIES: usize = 10_000;
 /// | `trim` | the first offset to keep | |
 ///
 /// A stored state whose offsets do not fit together is refused.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::{Host, encode_value};
+/// use leap_services::log::Log;
+///
+/// let host = Host::builder().start().await?;
+/// host.add::<Log>("orders").await?;
+/// // As any program that speaks JSON does it; in Rust there is `LogClient`.
+/// assert_eq!(host.call("orders", "append", encode_value(&["tea", "cake"])).await?, r#"{"Ok":0}"#);
+/// assert_eq!(host.call("orders", "read", encode_value(&(1, 10))).await?, r#"{"Ok":["cake"]}"#);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Log {
@@ -107,6 +134,17 @@ impl TryFrom<Stored> for Log {
 }
 
 /// What is recorded.
+///
+/// ```
+/// use leap::Machine;
+/// use leap_services::log::{Change, Log};
+///
+/// let mut log = Log::default();
+/// // What recovery does with each change in the journal.
+/// log.apply(Change::Appended(vec!["tea".into(), "cake".into()]));
+/// log.apply(Change::Trimmed(1));
+/// assert_eq!(log.read(1, 10), Ok(vec!["cake".into()]));
+/// ```
 #[derive(Serialize, Deserialize)]
 pub enum Change {
     /// Entries at the end.
@@ -116,6 +154,16 @@ pub enum Change {
 }
 
 /// Why a log does not do what it is asked for. It is unchanged then.
+///
+/// ```
+/// use leap::Machine;
+/// use leap_services::log::{Change, Log, LogError};
+///
+/// let mut log = Log::default();
+/// log.apply(Change::Appended(vec!["tea".into(), "cake".into()]));
+/// log.apply(Change::Trimmed(1));
+/// assert_eq!(log.read(0, 10), Err(LogError::Trimmed { first: 1 }));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
@@ -152,12 +200,41 @@ impl Machine for Log {
 /// Reading.
 impl Log {
     /// The offset that the next entry gets.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::log::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<Log>("orders").await?;
+    /// # let orders = LogClient::new(&host, "orders");
+    /// orders.append(vec!["tea".into()]).await?;
+    /// // In the process that hosts it, without a call.
+    /// let (tail, _seen) = object.view(|log| log.tail()).await?;
+    /// assert_eq!(tail, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn tail(&self) -> u64 {
         self.first + self.entries.len() as u64
     }
 
     /// Up to `max` entries from the offset `from` on, 10,000 or 1 MiB at most; none at the tail or
     /// beyond it.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::log::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<Log>("orders").await?;
+    /// # let orders = LogClient::new(&host, "orders");
+    /// orders.append(vec!["tea".into()]).await?;
+    /// // In the process that hosts it, before it is durable; `seen` depends on it.
+    /// let (entries, seen) = object.view(|log| log.read(0, 10)).await?;
+    /// assert_eq!(entries?, ["tea".into()]);
+    /// # drop(seen);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -188,6 +265,19 @@ impl Log {
 impl Log {
     /// Appends entries; gives the first one's offset.
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::log::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<Log>("orders").await?;
+    /// # let orders = LogClient::new(&host, "orders");
+    /// // In an action of one's own: seen at once by all of the cluster.
+    /// let first = object.change(|log| Log::append(log, vec!["tea".into()])).await??;
+    /// assert_eq!(first, 0);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`LogError::TooLarge`].
@@ -203,6 +293,19 @@ impl Log {
     }
 
     /// Drops all entries before the offset `before`, or all if it is beyond the tail.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::log::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<Log>("orders").await?;
+    /// # let orders = LogClient::new(&host, "orders");
+    /// orders.append(vec!["tea".into(), "cake".into()]).await?;
+    /// object.change(|log| Log::trim(log, 1)).await?;
+    /// assert!(orders.read(0, 10).await.is_err());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn trim(action: &mut Action<'_, Self>, before: u64) {
         let before = before.min(action.tail());
         if before > action.first {

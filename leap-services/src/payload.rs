@@ -26,6 +26,12 @@ pub struct Payload(Bytes);
 
 impl Payload {
     /// The bytes.
+    ///
+    /// ```
+    /// use leap_services::Payload;
+    ///
+    /// assert_eq!(Payload::from("room 7").into_bytes(), "room 7");
+    /// ```
     pub fn into_bytes(self) -> Bytes {
         self.0
     }

@@ -44,7 +44,7 @@
 //! # Example
 //!
 //! ```
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! # leap::testing::run_example(async {
 //! use leap::{Host, ObjectOptions};
 //! use leap_services::workflow::{Engine, WorkflowContext, WorkflowError};
 //!
@@ -65,8 +65,8 @@
 //!     .await?;
 //! let greeting: String = engine.run("greet", "visitor-1", &"Ada").await?;
 //! assert_eq!(greeting, "Hello Ada, your name has 3 letters");
-//! # Ok::<_, Box<dyn std::error::Error>>(())
-//! # }).unwrap();
+//! # Ok(())
+//! # });
 //! ```
 
 mod client;

@@ -4,6 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Opening, claiming, reading or locking failed. Nothing was acknowledged.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use leap_store::{Store, StoreError, StoreOptions};
+///
+/// let refused = Store::open("ftp://somewhere", StoreOptions::default()).await.err();
+/// assert!(matches!(refused, Some(StoreError::Location { .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -100,12 +111,35 @@ impl std::fmt::Display for Holder {
 
 impl StoreError {
     /// Whether the error says that a newer incarnation took over.
+    ///
+    /// ```
+    /// use leap_store::StoreError;
+    ///
+    /// let lost = StoreError::Fenced { name: "hotel".into(), incarnation: 1, by: 2 };
+    /// assert!(lost.is_fenced(), "somebody else goes on: do not try again");
+    /// ```
     pub fn is_fenced(&self) -> bool {
         matches!(self, Self::Fenced { .. })
     }
 }
 
 /// Why a journal does not acknowledge. Cheap to clone: every waiting append gets one.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+/// use leap_store::JournalError;
+///
+/// let old = store.claim("hotel").await?.journal;
+/// let _new = store.claim("hotel").await?.journal;
+/// match old.append(1, "room 7 is taken".into()).await {
+///     Err(JournalError::Fenced { by }) => assert_eq!(by, 2),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
@@ -155,6 +189,23 @@ impl From<StoreError> for JournalError {
 }
 
 /// Why a compare-and-swap did not happen.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+/// use leap_store::RegisterError;
+///
+/// let leader = store.register("leader")?;
+/// leader.compare_and_swap(None, "node 1".into()).await?;
+/// match leader.compare_and_swap(None, "node 2".into()).await {
+///     Ok(_tag) => println!("it leads"),
+///     Err(RegisterError::Conflict) => println!("somebody was faster"),
+///     Err(error) => println!("read it again, to see whether: {error}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {

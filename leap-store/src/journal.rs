@@ -27,6 +27,13 @@ use crate::replay::Replay;
 use crate::{JournalError, Record, Recovered, StoreError};
 
 /// The longest payload of a record in bytes.
+///
+/// ```
+/// use leap_store::MAX_PAYLOAD_BYTES;
+///
+/// let image = vec![7; 1000];
+/// assert!(image.len() <= MAX_PAYLOAD_BYTES, "a larger state needs several journals");
+/// ```
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 30;
 
 /// The writing end of one incarnation's journal. Clones write to the same journal.
@@ -63,6 +70,21 @@ impl Drop for Shared {
 }
 
 /// Whether a journal still acknowledges.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+/// use leap_store::JournalState;
+///
+/// let old = store.claim("hotel").await?.journal;
+/// assert_eq!(old.state(), JournalState::Open);
+/// let _new = store.claim("hotel").await?;
+/// assert!(old.append(1, "too late".into()).await.is_err());
+/// assert_eq!(old.state(), JournalState::Fenced { by: 2 });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JournalState {
     /// It does.
@@ -80,6 +102,18 @@ pub enum JournalState {
 }
 
 /// Counters of one journal since it was claimed.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+/// # let journal = store.claim("hotel").await?.journal;
+/// journal.append(1, "room 7 is taken".into()).await?;
+/// let statistics = journal.statistics();
+/// assert_eq!((statistics.records, statistics.syncs, statistics.unacknowledged), (1, 1, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
     /// Records, truncations and checkpoint marks made durable.
@@ -93,6 +127,19 @@ pub struct Statistics {
 }
 
 /// Resolves when an entry and all before it are durable. Dropping it does not take the write back.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+/// # let journal = store.claim("hotel").await?.journal;
+/// let first = journal.append(1, "room 7 is taken".into());
+/// let second = journal.append(2, "room 7 is free".into());
+/// second.await?; // and so the first is durable, too
+/// # first.await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is known to be durable before this resolves; drop it explicitly if that does not matter"]
 pub struct Append {
     journal: Arc<Shared>,
@@ -111,6 +158,19 @@ impl Future for Append {
 }
 
 /// Resolves when a checkpoint is written or a prune is done. The work goes on when this is dropped.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+/// # let journal = store.claim("hotel").await?.journal;
+/// journal.append(1, "room 7 is taken".into()).await?;
+/// let checkpoint = journal.checkpoint(1, "taken: 7".into());
+/// journal.append(2, "room 8 is taken".into()).await?; // meanwhile
+/// checkpoint.await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "whether it worked is told by this only; drop it explicitly if that does not matter"]
 pub struct Upkeep(JoinHandle<Result<(), JournalError>>);
 
@@ -139,11 +199,33 @@ impl Journal {
     }
 
     /// The fencing token that everything written through this handle carries.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// let claim = store.claim("hotel").await?;
+    /// assert_eq!(claim.journal.incarnation(), claim.incarnation);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn incarnation(&self) -> u64 {
         self.0.incarnation
     }
 
     /// Queues a record and returns at once. Records become durable in order.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// # let journal = store.claim("hotel").await?.journal;
+    /// let durable = journal.append(1, "room 7 is taken".into());
+    /// // … whatever can be done meanwhile …
+    /// durable.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// When `version` is not above the newest version queued or recovered (after truncations).
@@ -159,6 +241,18 @@ impl Journal {
     ///
     /// The callback runs once, in order with the journal's other callbacks, on the thread that acknowledges (or on this
     /// one when the append is refused at once). It must be short and must not block: it delays what comes after it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// # let journal = store.claim("hotel").await?.journal;
+    /// let (told, durable) = tokio::sync::oneshot::channel();
+    /// journal.append_then(1, "room 7 is taken".into(), |result| told.send(result).unwrap());
+    /// durable.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// When `version` is not above the newest version queued or recovered (after truncations).
@@ -178,6 +272,21 @@ impl Journal {
     /// Queues the removal of all records and checkpoints above `version` (a rollback). It takes its place in line: no
     /// later append is durable before it. Later appends may use the numbers above
     /// `version` again.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// # let journal = store.claim("hotel").await?.journal;
+    /// journal.append(1, "room 7 is taken".into()).await?;
+    /// drop(journal.append(2, "a mistake".into()));
+    /// journal.truncate(1).await?;
+    /// journal.append(2, "room 8 is taken".into()).await?;
+    /// let recovered = store.claim("hotel").await?.recovered;
+    /// assert_eq!(recovered.records[1].payload, "room 8 is taken");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn truncate(&self, version: u64) -> Append {
         Append {
             journal: Arc::clone(&self.0),
@@ -186,6 +295,20 @@ impl Journal {
     }
 
     /// Resolves when everything queued so far is durable.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// # let journal = store.claim("hotel").await?.journal;
+    /// for version in 1..=100 {
+    ///     drop(journal.append(version, "another guest".into()));
+    /// }
+    /// journal.flush().await?; // all of them
+    /// assert_eq!(journal.statistics().unacknowledged, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn flush(&self) -> Append {
         Append {
             journal: Arc::clone(&self.0),
@@ -197,6 +320,21 @@ impl Journal {
     ///
     /// The future resolves when a claim would recover from the image, or when a truncation below `version`, queued
     /// meanwhile, has made it void. Nothing is deleted: see [`Journal::prune`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// # let journal = store.claim("hotel").await?.journal;
+    /// journal.append(1, "room 7 is taken".into()).await?;
+    /// journal.append(2, "room 8 is taken".into()).await?;
+    /// journal.checkpoint(2, "taken: 7 8".into()).await?;
+    /// let recovered = store.claim("hotel").await?.recovered;
+    /// assert_eq!(recovered.checkpoint.unwrap().payload, "taken: 7 8");
+    /// assert!(recovered.records.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// A failed write poisons the journal like that of an append.
@@ -210,6 +348,21 @@ impl Journal {
     /// Deletes what the newest durable checkpoint at or below `version` makes superfluous: older checkpoints and the
     /// segments below it. The caller promises never to truncate below `version` again.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// # let journal = store.claim("hotel").await?.journal;
+    /// journal.append(1, "room 7 is taken".into()).await?;
+    /// journal.checkpoint(1, "taken: 7".into()).await?;
+    /// journal.append(2, "room 8 is taken".into()).await?;
+    /// journal.checkpoint(2, "taken: 7 8".into()).await?;
+    /// journal.prune(2).await?; // nobody will go back to version 1
+    /// assert!(journal.read(1).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When deleting fails. The journal stays open; the next prune or claim tries again.
     pub fn prune(&self, version: u64) -> Upkeep {
@@ -219,6 +372,19 @@ impl Journal {
 
     /// Reads back what is durable or queued, up to the version `up_to`: the newest checkpoint at or below it and the
     /// records from there. Does not wait for queued records to become durable.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// # let journal = store.claim("hotel").await?.journal;
+    /// journal.append(1, "room 7 is taken".into()).await?;
+    /// drop(journal.append(2, "room 8 is taken".into())); // not durable yet, and read all the same
+    /// assert_eq!(journal.read(2).await?.version(), Some(2));
+    /// assert_eq!(journal.read(1).await?.version(), Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`JournalError::Pruned`] when `up_to` lies below everything kept, and the journal's own failure once it has one.
@@ -236,16 +402,50 @@ impl Journal {
     }
 
     /// Whether the journal still acknowledges.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// # let journal = store.claim("hotel").await?.journal;
+    /// assert_eq!(journal.state(), leap_store::JournalState::Open);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn state(&self) -> JournalState {
         self.0.medium.queue().state()
     }
 
     /// Counters since the claim.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// # let journal = store.claim("hotel").await?.journal;
+    /// journal.append(1, "room 7 is taken".into()).await?;
+    /// assert!(journal.statistics().bytes > 15, "the payload and its frame");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn statistics(&self) -> Statistics {
         self.0.medium.queue().statistics()
     }
 
     /// Refuses further appends, through other clones too, and waits until everything queued is durable.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// # let journal = store.claim("hotel").await?.journal;
+    /// let clone = journal.clone();
+    /// drop(journal.append(1, "room 7 is taken".into()));
+    /// journal.close().await?;
+    /// assert!(clone.append(2, "too late".into()).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`JournalError`] when something queued will never be durable.

@@ -69,6 +69,26 @@ impl fmt::Display for Location {
 }
 
 /// When queued records are written.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// use leap_store::{GroupCommit, Store, StoreOptions};
+///
+/// // At most a hundred syncs in a second, and each record waits 10 ms for company.
+/// let group_commit = GroupCommit::Fixed(Duration::from_millis(10));
+/// let options = StoreOptions { group_commit, ..StoreOptions::default() };
+/// let store = Store::open("memory:", options).await?;
+/// let journal = store.claim("hotel").await?.journal;
+/// let first = journal.append(1, "room 7 is taken".into());
+/// journal.append(2, "room 8 is taken".into()).await?;
+/// assert_eq!(journal.statistics().syncs, 1, "one for both");
+/// # first.await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum GroupCommit {
     /// At once when nothing is being written; otherwise everything that arrived meanwhile goes into the next batch.
@@ -111,6 +131,13 @@ impl fmt::Display for GroupCommit {
 }
 
 /// A text that does not say when to commit.
+///
+/// ```
+/// use leap_store::GroupCommit;
+///
+/// let refused = "soon".parse::<GroupCommit>().unwrap_err();
+/// assert_eq!(refused.to_string(), "`soon` is neither `adaptive` nor a number of milliseconds");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither `adaptive` nor a number of milliseconds")]
 pub struct NotAGroupCommit(String);

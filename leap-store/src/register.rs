@@ -35,6 +35,20 @@ pub(crate) enum Kind {
 }
 
 /// Which write of a register a value comes from.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+/// let leader = store.register("leader")?;
+/// leader.compare_and_swap(None, "node 1".into()).await?;
+/// let (value, tag) = leader.read().await?.expect("it was written");
+/// assert_eq!(value, "node 1");
+/// leader.compare_and_swap(Some(&tag), "node 2".into()).await?;
+/// assert!(leader.compare_and_swap(Some(&tag), "node 3".into()).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag(pub(crate) Write);
 
@@ -46,6 +60,18 @@ pub(crate) enum Write {
 
 impl Register {
     /// The current value, or `None` when it was never written.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// let leader = store.register("leader")?;
+    /// assert_eq!(leader.read().await?, None);
+    /// let tag = leader.compare_and_swap(None, "node 1".into()).await?;
+    /// assert_eq!(leader.read().await?, Some(("node 1".into(), tag)));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the value is damaged, and whatever the medium refuses.
@@ -64,6 +90,17 @@ impl Register {
     }
 
     /// Replaces the value if it is still the one that `expected` was read with (`None`: never written).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// let leader = store.register("leader")?;
+    /// let tag = leader.compare_and_swap(None, "node 1".into()).await?;
+    /// leader.compare_and_swap(Some(&tag), "node 2".into()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`RegisterError::Conflict`] when it is not.

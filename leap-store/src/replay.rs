@@ -5,6 +5,18 @@ use bytes::Bytes;
 use crate::format::batch::{Entry, Mark};
 
 /// One version's durable content.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+/// # let journal = store.claim("hotel").await?.journal;
+/// journal.append(7, "room 7 is taken".into()).await?;
+/// let record = &store.claim("hotel").await?.recovered.records[0];
+/// assert_eq!((record.version, &*record.payload), (7, &b"room 7 is taken"[..]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The version.
@@ -14,6 +26,24 @@ pub struct Record {
 }
 
 /// What a journal holds once truncations are applied.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+/// # let journal = store.claim("hotel").await?.journal;
+/// journal.append(1, "room 7 is taken".into()).await?;
+/// journal.checkpoint(1, "taken: 7".into()).await?;
+/// journal.append(2, "room 8 is taken".into()).await?;
+///
+/// let recovered = store.claim("hotel").await?.recovered;
+/// // The state: the checkpoint, and what came after it.
+/// assert_eq!(recovered.checkpoint.unwrap().payload, "taken: 7");
+/// assert_eq!(recovered.records[0].payload, "room 8 is taken");
+/// assert_eq!(recovered.torn_tail, None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovered {
     /// The newest checkpoint that counts. It stands for all records up to its version.
@@ -26,6 +56,18 @@ pub struct Recovered {
 
 impl Recovered {
     /// The newest version that is there.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// # let journal = store.claim("hotel").await?.journal;
+    /// assert_eq!(journal.read(u64::MAX).await?.version(), None);
+    /// journal.append(7, "room 7 is taken".into()).await?;
+    /// assert_eq!(store.claim("hotel").await?.recovered.version(), Some(7));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn version(&self) -> Option<u64> {
         let newest = self.records.last().or(self.checkpoint.as_ref());
         newest.map(|record| record.version)
@@ -33,6 +75,18 @@ impl Recovered {
 }
 
 /// A write that a crash cut short. It is told, not an error: nothing of it was acknowledged.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+/// let recovered = store.claim("hotel").await?.recovered;
+/// if let Some(torn) = recovered.torn_tail {
+///     println!("{} ends at byte {}: {}", torn.what, torn.offset, torn.reason);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TornTail {
     /// The file.

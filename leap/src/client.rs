@@ -54,14 +54,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 ///     }
 /// }
 ///
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// # let host = leap::Host::builder().start().await?;
 /// # host.sthread().await;
 /// let nobody = ObjectClient::new(Watched(host), "nobody");
 /// let refused = nobody.call::<u32>("taken", &()).await;
 /// assert_eq!(refused, Err(CallError::NoSuchObject { object: "nobody".into() }));
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 pub trait Call {
     /// Calls the handler `method` of the object called `object` and gives its encoded result. Two
@@ -71,6 +71,20 @@ pub trait Call {
     /// - an error: nothing has happened, and the call is tried anew;
     /// - anything of a service that says itself how its calls are made repeatable and ignores keys
     ///   ([`Service::answer_once`](crate::Service::answer_once)).
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::{Call, decode_reply, encode_value};
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// for _attempt in 0..2 {
+    ///     let reply = Call::call(&host, "counter", "add", encode_value(&5), Some("order 17")).await?;
+    ///     assert_eq!(decode_reply("add", &reply), Ok(5));
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -102,7 +116,7 @@ impl<C: Call> Call for &C {
 /// with a method for each handler; use this one where names are known at run time only.
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// # #[derive(Default, serde::Serialize, serde::Deserialize)]
 /// # struct Hotel;
 /// # impl leap::Machine for Hotel { type Change = (); fn apply(&mut self, (): ()) {} }
@@ -119,8 +133,8 @@ impl<C: Call> Call for &C {
 /// assert_eq!(free, 7);
 /// let refused = hotel.call::<u32>("fee_rooms", &()).await;
 /// assert_eq!(refused, Err(CallError::no_such_method("fee_rooms")));
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Clone, Debug)]
 pub struct ObjectClient<C> {
@@ -131,6 +145,18 @@ pub struct ObjectClient<C> {
 
 impl<C: Call> ObjectClient<C> {
     /// A client of the object called `object`, reached through `caller`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::ObjectClient;
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let counter = ObjectClient::new(&host, "counter");
+    /// assert_eq!(counter.call("get", &()).await, Ok(0));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn new(caller: C, object: impl Into<String>) -> Self {
         Self {
             caller,
@@ -141,6 +167,18 @@ impl<C: Call> ObjectClient<C> {
 
     /// From now on calls carry `key`: two calls of one handler with the same key have the effect of
     /// one, and the reply of the first; see [`Call::call`] for what is not kept.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap::ObjectClient;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let order = ObjectClient::new(&host, "counter").idempotency_key("order 17");
+    /// assert_eq!(order.call("add", &5).await, Ok(5));
+    /// assert_eq!(order.call("add", &5).await, Ok(5), "it is the same order");
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
@@ -148,6 +186,21 @@ impl<C: Call> ObjectClient<C> {
     }
 
     /// Calls the handler `method`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::{CallError, ObjectClient};
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let counter = ObjectClient::new(&host, "counter");
+    /// let sum: u64 = counter.call("add", &5).await?;
+    /// assert_eq!(sum, 5);
+    /// let refused = counter.call::<u64>("add", "five").await;
+    /// assert!(matches!(refused, Err(CallError::BadRequest { .. })));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -165,6 +218,18 @@ impl<C: Call> ObjectClient<C> {
 }
 
 /// Why there is no [`Client`].
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::{Client, ClientError};
+///
+/// let refused = Client::connect("the kitchen").await;
+/// assert!(matches!(refused, Err(ClientError::Address { .. })));
+/// let refused = Client::connect("http://127.0.0.1:1").await;
+/// assert!(matches!(refused, Err(ClientError::Unreachable { .. })));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -213,6 +278,20 @@ pub struct Client {
 impl Client {
     /// A client of the cluster that the node at `url` (`http://host:port`) belongs to.
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::{Client, Host, ObjectClient};
+    ///
+    /// let host = Host::builder().listen("127.0.0.1:0").start().await?;
+    /// # host.add::<leap::testing::Counter>("counter").await?;
+    /// // In another program:
+    /// # let address = host.address().unwrap();
+    /// let client = Client::connect(&address).await?; // such as http://127.0.0.1:7400
+    /// assert_eq!(ObjectClient::new(client, "counter").call("add", &1).await, Ok(1));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ClientError`] if nobody listens there now. Later failures are those of the calls.
@@ -243,6 +322,25 @@ impl Client {
     }
 
     /// How long a call may take, with all attempts; 30 s unless set.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use std::time::Duration;
+    ///
+    /// use leap::{CallError, ObjectClient};
+    ///
+    /// # let cluster = leap::testing::Cluster::new().await;
+    /// # let host = cluster.host("a").await;
+    /// # cluster.cut("a", leap::testing::Cluster::COORDINATOR);
+    /// # host.add::<leap::testing::Counter>("counter").await?;
+    /// # let client = cluster.client("a");
+    /// // Nobody answers for the counter yet: it waits for the coordinator, which is away.
+    /// let client = client.timeout(Duration::from_millis(20));
+    /// let late = ObjectClient::new(client, "counter").call::<u64>("add", &1).await;
+    /// assert_eq!(late, Err(CallError::Timeout { object: "counter".into(), waited_ms: 20 }));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -25,6 +25,23 @@ const LOG: &str = "leap.coordinator";
 const BATCH: usize = 512;
 
 /// Why a coordinator cannot run.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::{CoordinatorError, Host, HostError, Store, StoreOptions};
+///
+/// let store = Store::open("memory:", StoreOptions::default()).await?;
+/// // Somebody has written what is no decision into the coordinator's log.
+/// let log = store.claim("leap.coordinator").await?.journal;
+/// log.append(1, "?".into()).await?;
+/// let refused = Host::builder().store(store).start().await.err();
+/// assert!(matches!(
+///     refused,
+///     Some(HostError::Coordinator(CoordinatorError::Log { number: 1, .. })),
+/// ));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum CoordinatorError {
     /// Its log cannot be read or claimed.

@@ -36,20 +36,20 @@ use objects::Hosted;
 /// as if the process had died.
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// use leap::Host;
 ///
 /// // Everything embedded and in memory; `.store(..)` keeps it, `.join(..)` makes it part of a cluster.
 /// let host = Host::builder().listen("127.0.0.1:0").start().await?;
 /// println!("listening on {}", host.address().unwrap());
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 ///
 /// What runs on it, from the first object to the end:
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// use std::time::Duration;
 ///
 /// use leap::{Action, Host, Machine, ObjectOptions, RemoveError, decode_reply, encode_value};
@@ -75,8 +75,8 @@ use objects::Hosted;
 /// assert_eq!(status.objects[1].name, "here");
 /// assert_eq!(host.remove("nobody").await, Err(RemoveError::NoMember));
 /// host.shutdown(Duration::from_secs(5)).await;
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Clone)]
 pub struct Host {
@@ -86,20 +86,31 @@ pub struct Host {
 /// A host that something knows without keeping it alive, such as the routes that it serves itself.
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// let host = leap::Host::builder().start().await?;
 /// let weak = host.downgrade();
 /// assert!(weak.upgrade().is_some());
 /// drop(host);
 /// assert!(weak.upgrade().is_none());
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Clone)]
 pub struct WeakHost(std::sync::Weak<Alive>);
 
 impl WeakHost {
     /// The host, if it still lives.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// let weak = host.downgrade();
+    /// assert!(weak.upgrade().is_some());
+    /// host.shutdown(std::time::Duration::from_secs(1)).await;
+    /// assert!(weak.upgrade().is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn upgrade(&self) -> Option<Host> {
         self.0.upgrade().map(|alive| Host { alive })
     }
@@ -134,29 +145,84 @@ struct Inner {
 /// Starting, and ending.
 impl Host {
     /// A host with everything embedded and nothing kept; see what can be set.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::Host;
+    ///
+    /// let host = Host::builder().listen("127.0.0.1:0").start().await?;
+    /// # drop(host);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn builder() -> HostBuilder {
         HostBuilder::default()
     }
 
     /// A handle that does not keep the host alive.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// let weak = host.downgrade();
+    /// drop(host); // the last handle that keeps it alive
+    /// assert!(weak.upgrade().is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn downgrade(&self) -> WeakHost {
         WeakHost(Arc::downgrade(&self.alive))
     }
 
     /// Where others reach this host, if it listens.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::Host;
+    ///
+    /// assert_eq!(Host::builder().start().await?.address(), None);
+    /// let host = Host::builder().listen("127.0.0.1:0").start().await?;
+    /// assert!(host.address().unwrap().starts_with("http://127.0.0.1:"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn address(&self) -> Option<String> {
         self.inner().address.lock().clone()
     }
 
     /// The store that objects of this host are kept in.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// counter.change_released(|counter| counter.record(1)).await?;
+    /// assert!(host.store().usage("counter").await?.bytes > 0);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn store(&self) -> &Store {
         &self.inner().store
     }
 
     /// Lets all objects leave in order: persists everything, waits until it is inside the boundary,
     /// and ends; nothing is written to the store any more when this returns, and no object can be
-    /// hosted. What cannot be done within `patience` is left as if the process had died. See the example
-    /// at [`Host`].
+    /// hosted. What cannot be done within `patience` is left as if the process had died.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use std::time::Duration;
+    ///
+    /// use leap::Stopped;
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// counter.change(|counter| counter.record(1)).await?;
+    /// host.shutdown(Duration::from_secs(5)).await;
+    /// assert_eq!(counter.stopped().await, Stopped::Left);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn shutdown(self, patience: std::time::Duration) {
         let left = async {
             self.inner().hosting.close().await;
@@ -180,6 +246,16 @@ impl Host {
     }
 
     /// Ends at once, as `kill -9` would: for tests.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// host.kill();
+    /// assert_eq!(counter.stopped().await, leap::Stopped::HostGone);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn kill(&self) {
         self.inner().kill();
     }
@@ -192,6 +268,19 @@ impl Host {
 /// What runs on it, and how it is.
 impl Host {
     /// A new sthread that has seen nothing. Waits until the coordinator has been met.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let mut sthread = host.sthread().await;
+    /// let (count, seen) = counter.view(|counter| counter.0).await?;
+    /// sthread.merge(seen).await?;
+    /// // Before the outside world is told of the count:
+    /// sthread.barrier().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn sthread(&self) -> SThread {
         let observation = &self.inner().observation;
         observation.reach(leap_core::WorldLine::default()).await;
@@ -207,7 +296,19 @@ impl Host {
 
     /// Calls a handler of an object of the cluster, as the outside world: the answer comes when all it
     /// depends on is inside the boundary (rule P8). See [`Call`](crate::Call) for calls with an
-    /// idempotency key, and the example at [`Host`].
+    /// idempotency key.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::{decode_reply, encode_value};
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let reply = host.call("counter", "add", encode_value(&5)).await?;
+    /// assert_eq!(decode_reply("add", &reply), Ok(5));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -225,7 +326,19 @@ impl Host {
             .collect()
     }
 
-    /// How this host and its objects are. See the example at [`Host`].
+    /// How this host and its objects are.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// counter.change_released(|counter| counter.record(1)).await?;
+    /// let status = host.status().await;
+    /// assert_eq!(status.objects[0].name, "counter");
+    /// assert_eq!(status.objects[0].committed, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn status(&self) -> HostStatus {
         self.inner().status().await
     }

@@ -63,7 +63,7 @@ const RELEASE_ATTEMPTS: usize = 16;
 /// [`change`](Object::change), [`view`](Object::view) and their like lead to the machine:
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// # use leap::{Host, Journaled, Machine, Object, Service};
 /// # #[derive(Default, serde::Serialize, serde::Deserialize)]
 /// # struct Counter(u64);
@@ -87,8 +87,8 @@ const RELEASE_ATTEMPTS: usize = 16;
 ///     action.0
 /// });
 /// assert_eq!(count.await?, 5);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 pub struct Journaled<M: Machine> {
     journal: Journal,
@@ -117,6 +117,19 @@ struct Log<M> {
 impl<M: Machine> Journaled<M> {
     /// Claims `name` in `store` as its newest incarnation and brings back the state.
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::{Journaled, Store, StoreOptions};
+    /// use leap::testing::Counter;
+    ///
+    /// let store = Store::open("memory:", StoreOptions::default()).await?;
+    /// let state = Journaled::<Counter>::open(&store, "counter").await?;
+    /// assert_eq!(state.view(|counter| counter.0), 0);
+    /// // To be given to `Host::add_object`; `Host::add` does both.
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`StateError`] if storage cannot be read or holds something else.
@@ -132,6 +145,21 @@ impl<M: Machine> Journaled<M> {
     }
 
     /// Runs `change` on the machine as part of the action that `context` stands for.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let sum = counter.action(|state, context| {
+    ///     state.change(context, |counter| {
+    ///         counter.record(5);
+    ///         counter.0
+    ///     })
+    /// });
+    /// assert_eq!(sum.await?, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn change<R>(
         &self,
         context: &ActionContext<'_>,
@@ -153,6 +181,17 @@ impl<M: Machine> Journaled<M> {
     }
 
     /// Looks at the machine. What is seen is speculative; [`Object::read`] gives what it depends on.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// counter.change(|counter| counter.record(5)).await?;
+    /// // For a look that nothing comes of, such as a metric.
+    /// assert_eq!(counter.state().view(|counter| counter.0), 5);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn view<R>(&self, view: impl FnOnce(&M) -> R) -> R {
         view(&self.log.lock().machine)
     }
@@ -168,6 +207,16 @@ impl<M: Machine> Journaled<M> {
     }
 
     /// Counters of the journal: records, bytes, syncs.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// counter.change_released(|counter| counter.record(5)).await?;
+    /// assert!(counter.state().statistics().records >= 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn statistics(&self) -> leap_store::Statistics {
         self.journal.statistics()
     }
@@ -198,7 +247,7 @@ impl<M: Machine> Journaled<M> {
 ///     }
 /// }
 ///
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// let host = Host::builder().start().await?;
 /// let orders = host.add::<Orders>("orders").await?;
 /// // An action of one's own, without a handler.
@@ -211,8 +260,8 @@ impl<M: Machine> Journaled<M> {
 ///     });
 ///     assert_eq!(ordered.await??, "2");
 /// }
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 pub struct Action<'a, M: Machine> {
     machine: &'a mut M,
@@ -230,7 +279,20 @@ impl<M: Machine> Deref for Action<'_, M> {
 }
 
 impl<M: Machine> Action<'_, M> {
-    /// Records a change and applies it. See the example at [`Action`].
+    /// Records a change and applies it.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let sum = counter.change(|action| {
+    ///     action.record(5);
+    ///     action.0 // read through the action, and changed already
+    /// });
+    /// assert_eq!(sum.await?, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn record(&mut self, change: M::Change) {
         self.changes.put_u8(CHANGE);
         let written = postcard::to_io(&change, (&mut *self.changes).writer());
@@ -240,9 +302,28 @@ impl<M: Machine> Action<'_, M> {
 
     /// Runs `handle` for the first call of `method` with `key` and records its reply with what it
     /// changed; a later one gets the recorded reply and changes nothing, whatever else it asks for. An
-    /// error is not recorded: the call has changed nothing and may be tried again. See the example at [`Action`].
+    /// error is not recorded: the call has changed nothing and may be tried again.
     ///
     /// The newest 65,536 replies of an object are kept; an older key counts as new.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::encode_value;
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// for _attempt in 0..2 {
+    ///     let reply = counter.change(|action| {
+    ///         action.once("add", "order 17", |action| {
+    ///             action.record(5);
+    ///             Ok(encode_value(&action.0))
+    ///         })
+    ///     });
+    ///     assert_eq!(reply.await??, "5");
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -273,6 +354,49 @@ impl<M: Machine> Action<'_, M> {
 
     /// Calls a handler of another object, exactly once. The answer comes to
     /// [`Service::handle_reply`] with this `call`, the caller's own number for it.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::{Cluster, Counter};
+    /// use leap::{Action, Bytes, CallError, Machine, ObjectId, Service, decode_reply, encode_value};
+    ///
+    /// /// Remembers what the counter said last.
+    /// #[derive(Default, serde::Serialize, serde::Deserialize)]
+    /// struct Display(u64);
+    ///
+    /// impl Machine for Display {
+    ///     type Change = u64;
+    ///     fn apply(&mut self, said: u64) {
+    ///         self.0 = said;
+    ///     }
+    /// }
+    ///
+    /// impl Service for Display {
+    ///     fn handle_reply(
+    ///         action: &mut Action<'_, Self>,
+    ///         _from: ObjectId,
+    ///         call: u64,
+    ///         reply: Result<Bytes, CallError>,
+    ///     ) {
+    ///         assert_eq!(call, 17);
+    ///         if let Ok(sum) = reply.and_then(|reply| decode_reply("add", &reply)) {
+    ///             action.record(sum);
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let cluster = Cluster::new().await;
+    /// let host = cluster.host("a").await;
+    /// host.add::<Counter>("counter").await?;
+    /// let display = host.add::<Display>("display").await?;
+    /// display.change(|display| {
+    ///     display.call(ObjectId::from_name("counter"), 17, "add", encode_value(&5));
+    /// }).await?;
+    /// cluster.settled().await;
+    /// assert_eq!(display.view_released(|display| display.0).await?, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn call(&self, to: ObjectId, call: u64, method: &str, body: Bytes) {
         let request = Envelope::Request {
             call,
@@ -282,7 +406,26 @@ impl<M: Machine> Action<'_, M> {
         self.context.send(to, request.encode());
     }
 
-    /// Makes another object run a handler, exactly once, without an answer. See the example at [`Action`].
+    /// Makes another object run a handler, exactly once, without an answer.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::{Cluster, Counter};
+    /// use leap::{ObjectId, encode_value};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// let host = cluster.host("a").await;
+    /// let one = host.add::<Counter>("one").await?;
+    /// let other = host.add::<Counter>("other").await?;
+    /// one.change(|action| {
+    ///     action.record(1);
+    ///     action.tell(ObjectId::from_name("other"), "add", encode_value(&5));
+    /// }).await?;
+    /// cluster.settled().await;
+    /// assert_eq!(other.view_released(|other| other.0).await?, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn tell(&self, to: ObjectId, method: &str, body: Bytes) {
         self.context.send(
             to,
@@ -295,16 +438,57 @@ impl<M: Machine> Action<'_, M> {
     }
 
     /// The action itself: version, world-line, header, sthreads, outputs.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let version = counter.change(|action| {
+    ///     action.record(1);
+    ///     action.context().version()
+    /// });
+    /// println!("it is part of version {}", version.await?);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn context(&self) -> &ActionContext<'_> {
         self.context
     }
 
     /// See [`ActionContext::output`].
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let (sum, output) = counter.change(|action| {
+    ///     action.record(5);
+    ///     (action.0, action.output())
+    /// }).await?;
+    /// output.await?;
+    /// println!("the sum is {sum}, and will never be less");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn output(&self) -> Output {
         self.context.output()
     }
 
     /// See [`ActionContext::detach`].
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let (sum, mut sthread) = counter.change(|action| {
+    ///     action.record(5);
+    ///     (action.0, action.detach())
+    /// }).await?;
+    /// // Goes on with what was speculated, and waits only before it tells somebody outside.
+    /// sthread.barrier().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn detach(&self) -> SThread {
         self.context.detach()
     }
@@ -386,7 +570,20 @@ impl<S: Service> Action<'_, S> {
 
 /// Actions on machines, without the detour through the context.
 impl<S: Service> Object<Journaled<S>> {
-    /// Runs an action on the machine. See the example at [`Journaled`].
+    /// Runs an action on the machine.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let sum = counter.change(|action| {
+    ///     action.record(5);
+    ///     action.0
+    /// });
+    /// assert_eq!(sum.await?, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -399,7 +596,18 @@ impl<S: Service> Object<Journaled<S>> {
             .await
     }
 
-    /// Looks at the machine; the sthread depends on what was seen. See the example at [`Journaled`].
+    /// Looks at the machine; the sthread depends on what was seen.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let (count, mut seen) = counter.view(|counter| counter.0).await?;
+    /// assert_eq!(count, 0);
+    /// seen.barrier().await?; // before anybody outside is told
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -409,8 +617,20 @@ impl<S: Service> Object<Journaled<S>> {
     }
 
     /// Runs an action for the outside world: its result comes when all it depends on is inside the
-    /// boundary (rule P8). If that was rolled back, nobody has seen anything of it, and it runs again. See
-    /// the example at [`Journaled`].
+    /// boundary (rule P8). If that was rolled back, nobody has seen anything of it, and it runs again.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let sum = counter.change_released(|action| {
+    ///     action.record(5);
+    ///     action.0
+    /// });
+    /// assert_eq!(sum.await?, 5); // durable, and so is all that it depends on
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -440,7 +660,17 @@ impl<S: Service> Object<Journaled<S>> {
     }
 
     /// Looks at the machine for the outside world: what was seen comes when it is inside the boundary
-    /// (rule P8). See the example at [`Journaled`].
+    /// (rule P8).
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// counter.change(|counter| counter.record(5)).await?;
+    /// assert_eq!(counter.view_released(|counter| counter.0).await?, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -465,6 +695,16 @@ impl<S: Service> Object<Journaled<S>> {
 
     /// Runs the handler called `method` for the outside world: [`Service::query`] if it only looks, or,
     /// as an action, [`Service::call`]. Its result comes when it may be known (rule P8).
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// assert_eq!(counter.call_released("add", b"5").await?, "5");
+    /// assert_eq!(counter.call_released("get", b"").await?, "5");
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -16,6 +16,26 @@
 //! | test it | [`testing`] |
 //!
 //! This crate knows nothing of WebAssembly; processes are in another.
+//!
+//! ```
+//! use leap::testing::Counter; // a service; the README shows how one is written
+//! use leap::{Host, ObjectClient};
+//!
+//! # leap::testing::run_example(async {
+//! let host = Host::builder().start().await?;
+//! let counter = host.add::<Counter>("counter").await?;
+//! // Inside, a change is seen at once, with what it depends on …
+//! let (sum, mut seen) = counter.change(|counter| {
+//!     counter.record(5);
+//!     (counter.0, counter.detach())
+//! }).await?;
+//! assert_eq!(sum, 5);
+//! // … and outside when it can never be lost any more: after a barrier, or as the answer to a call.
+//! seen.barrier().await?;
+//! assert_eq!(ObjectClient::new(host, "counter").call("get", &()).await, Ok(5));
+//! # Ok(())
+//! # });
+//! ```
 
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
@@ -93,15 +113,15 @@ pub use leap_core::{
 ///     }
 /// }
 ///
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// let host = Host::builder().start().await?;
 /// host.add::<Hotel>("hotel").await?;
 /// let hotel = HotelClient::new(host, "hotel").idempotency_key("trip 7");
 /// assert_eq!(hotel.reserve(&Reserve { rooms: 4 }).await?, Ok(4));
 /// assert_eq!(hotel.reserve(&Reserve { rooms: 4 }).await?, Ok(4), "the same key, the same reservation");
 /// assert_eq!(hotel.taken().await?, 4);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 ///
 /// What is not a handler is refused where it stands:

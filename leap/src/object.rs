@@ -39,7 +39,7 @@ use crate::sthread::SThread;
 /// A handle to a state object that this process hosts; clones lead to the same object.
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// use leap::{Host, Journaled, Machine, Service};
 ///
 /// #[derive(Default, serde::Serialize, serde::Deserialize)]
@@ -63,19 +63,16 @@ use crate::sthread::SThread;
 ///     .await?;
 /// // The outside world may know as soon as the change can never be lost.
 /// output.await?;
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 ///
 /// The ways in and out:
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// # use leap::{Host, Machine, Service};
-/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
-/// # struct Counter(u64);
-/// # impl Machine for Counter { type Change = u64; fn apply(&mut self, by: u64) { self.0 += by; } }
-/// # impl Service for Counter {}
+/// # leap::testing::run_example(async {
+/// # use leap::Host;
+/// # use leap::testing::Counter;
 /// # let host = Host::builder().start().await?;
 /// # let counter = host.add::<Counter>("counter").await?;
 /// # let other = host.add::<Counter>("other").await?;
@@ -94,8 +91,8 @@ use crate::sthread::SThread;
 /// // It leaves when all of it is inside the boundary, and then nobody has to roll back.
 /// other.leave().await?;
 /// assert!(other.action(|_, _| ()).await.is_err());
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 pub struct Object<S> {
     shared: Arc<Shared<S>>,
@@ -129,26 +126,77 @@ impl<S: StateObject> Object<S> {
     }
 
     /// The object's id.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// assert_eq!(counter.id(), leap::ObjectId::from_name("counter"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn id(&self) -> ObjectId {
         self.shared.protocol.id
     }
 
     /// The object's name.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// assert_eq!(counter.name(), "counter");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn name(&self) -> &str {
         &self.shared.protocol.name
     }
 
     /// Its state. Looking at it outside an action is looking at speculative state: see [`Object::read`].
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// assert_eq!(counter.state().view(|counter| counter.0), 0);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn state(&self) -> &S {
         &self.shared.state
     }
 
     /// Watches its life: phase, world-line and how often it was restored.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::{LifePhase, Stopped};
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let mut life = counter.life();
+    /// drop(host);
+    /// let end = life.wait_for(|life| matches!(life.phase, LifePhase::Stopped(_))).await?;
+    /// assert_eq!(end.phase, LifePhase::Stopped(Stopped::HostGone));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn life(&self) -> watch::Receiver<Life> {
         self.shared.protocol.life.subscribe()
     }
 
     /// Waits until actions may run.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// counter.ready().await?;
+    /// assert!(counter.try_action(|_state, _context| ()).is_ok());
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -158,7 +206,22 @@ impl<S: StateObject> Object<S> {
     }
 
     /// Runs an action: an atomic block that changes the state (rule P1). Waits while the object is
-    /// being restored. The closure must not block. See the example at [`Object`].
+    /// being restored. The closure must not block.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let sum = counter.action(|state, context| {
+    ///     state.change(context, |counter| {
+    ///         counter.record(5);
+    ///         counter.0
+    ///     })
+    /// });
+    /// assert_eq!(sum.await?, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -181,6 +244,22 @@ impl<S: StateObject> Object<S> {
 
     /// As [`Object::action`], but does not wait.
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// counter.ready().await?;
+    /// let add = |state: &leap::Journaled<leap::testing::Counter>, context: &leap::ActionContext<'_>| {
+    ///     state.change(context, |counter| counter.record(5));
+    /// };
+    /// if counter.try_action(add).is_err() {
+    ///     println!("it is being restored: come back later");
+    /// }
+    /// # assert_eq!(counter.view_released(|counter| counter.0).await?, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`NotActive`] if the object is not running actions just now.
@@ -192,8 +271,18 @@ impl<S: StateObject> Object<S> {
         Ok(self.shared.act(act))
     }
 
-    /// Runs an action that changes nothing, and gives an sthread that depends on what was read. See the
-    /// example at [`Object`].
+    /// Runs an action that changes nothing, and gives an sthread that depends on what was read.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let (count, mut seen) = counter.read(|state| state.view(|counter| counter.0)).await?;
+    /// assert_eq!(count, 0);
+    /// seen.barrier().await?; // before anybody outside is told
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -221,7 +310,25 @@ impl<S: StateObject> Object<S> {
     }
 
     /// Runs an action that consumes a message with `header`: the object depends on what the message
-    /// depends on (rules P3 to P5). Waits for whatever must come first. See the example at [`Object`].
+    /// depends on (rules P3 to P5). Waits for whatever must come first.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap::testing::Counter;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let one = host.add::<Counter>("one").await?;
+    /// # let other = host.add::<Counter>("other").await?;
+    /// let message = one.change(|one| {
+    ///     one.record(1);
+    ///     (one.0, one.context().header())
+    /// });
+    /// let (count, header) = message.await?;
+    /// // However the message travels, its header goes with it: `other` now depends on `one`.
+    /// other.receive(&header, |state, context| state.change(context, |other| other.record(count))).await?;
+    /// # assert_eq!(other.view_released(|other| other.0).await?, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -260,6 +367,20 @@ impl<S: StateObject> Object<S> {
 
     /// As [`Object::receive`], but does not wait.
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::{Admission, Header, WorldLine};
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// counter.ready().await?;
+    /// // From a world-line that has not begun here: some failure is being repaired.
+    /// let early = Header { world_line: WorldLine(1), ..Header::default() };
+    /// assert_eq!(counter.try_receive(&early, |_state, _context| ()), Err(Admission::Hold));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// What must come first: see [`Admission`].
@@ -272,7 +393,21 @@ impl<S: StateObject> Object<S> {
         Ok(self.shared.act(act))
     }
 
-    /// Runs an action in which an sthread merges into the object. See the example at [`Object`].
+    /// Runs an action in which an sthread merges into the object.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap::testing::Counter;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let one = host.add::<Counter>("one").await?;
+    /// # let other = host.add::<Counter>("other").await?;
+    /// one.change(|one| one.record(5)).await?;
+    /// let (count, seen) = one.view(|one| one.0).await?;
+    /// other.merge(seen, |state, context| state.change(context, |other| other.record(count))).await?;
+    /// assert_eq!(other.view_released(|other| other.0).await?, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -287,7 +422,21 @@ impl<S: StateObject> Object<S> {
     }
 
     /// Leaves the cluster when everything is inside the boundary; nobody will have to roll back. No
-    /// further action may be started. See the example at [`Object`].
+    /// further action may be started.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// counter.change(|counter| counter.record(5)).await?;
+    /// counter.leave().await?;
+    /// assert!(counter.change(|counter| counter.record(5)).await.is_err());
+    /// // What it did is inside the boundary.
+    /// let successor = host.add::<leap::testing::Counter>("counter").await?;
+    /// assert_eq!(successor.view_released(|counter| counter.0).await?, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -301,6 +450,16 @@ impl<S: StateObject> Object<S> {
     }
 
     /// Waits until the object has stopped, and tells why.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// host.kill();
+    /// assert_eq!(counter.stopped().await, leap::Stopped::HostGone);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn stopped(&self) -> Stopped {
         self.shared.protocol.stopped().await
     }

@@ -144,6 +144,23 @@ impl Drop for Waiting<'_> {
 }
 
 /// Why an object of this process has stopped.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::Stopped;
+/// use leap::testing::Counter;
+///
+/// # let host = leap::Host::builder().start().await?;
+/// let counter = host.add::<Counter>("counter").await?;
+/// let _successor = host.add::<Counter>("counter").await?;
+/// match counter.stopped().await {
+///     Stopped::Refused(_) => println!("a newer life of it runs"),
+///     Stopped::Storage { reason } | Stopped::Failed { reason } => println!("to be repaired: {reason}"),
+///     Stopped::Left | Stopped::HostGone => println!("as was wished"),
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Stopped {
     /// The coordinator refuses this incarnation (rule P12).
@@ -170,6 +187,22 @@ pub enum Stopped {
 }
 
 /// Why a barrier lets nobody through.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::BarrierError;
+///
+/// # let host = leap::Host::builder().start().await?;
+/// let mut sthread = host.sthread().await;
+/// drop(host);
+/// match sthread.barrier().await {
+///     Ok(()) => println!("the outside world may know"),
+///     Err(BarrierError::RolledBack(_)) => println!("start again with a new sthread"),
+///     Err(BarrierError::HostGone) => println!("somebody else has to"),
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BarrierError {
     /// What the sthread has seen was rolled back.
@@ -181,6 +214,28 @@ pub enum BarrierError {
 }
 
 /// A message from a world-line that is over, or ahead of one whose cluster is gone.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::testing::{Cluster, Counter};
+/// use leap::{ReceiveError, WorldLine};
+///
+/// let cluster = Cluster::new().await;
+/// let other = cluster.host("b").await.add::<Counter>("other").await?;
+/// let one = cluster.host("a").await.add::<Counter>("one").await?;
+/// let (_, mut seen) = one.view(|one| one.0).await?;
+/// let header = seen.header()?;
+///
+/// // A failure: what was under way belongs to a world-line that is over.
+/// let host = cluster.restart("a").await;
+/// host.add::<Counter>("one").await?.ready().await?;
+/// # let mut life = other.life();
+/// # life.wait_for(|life| life.world_line == WorldLine(1)).await?;
+/// let refused = other.receive(&header, |_state, _context| ()).await;
+/// assert_eq!(refused, Err(ReceiveError::WorldLineOver { current: WorldLine(1) }));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiveError {
     /// The message's world-line is over; send it again from the current one (rule P5).

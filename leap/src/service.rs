@@ -44,6 +44,15 @@ pub trait Machine: Serialize + DeserializeOwned + Default + Send + 'static {
     type Change: Serialize + DeserializeOwned;
 
     /// Changes the state.
+    ///
+    /// ```
+    /// use leap::Machine;
+    /// use leap::testing::Counter;
+    ///
+    /// let mut counter = Counter(1);
+    /// counter.apply(2); // recovery does this for each recorded change
+    /// assert_eq!(counter, Counter(3));
+    /// ```
     fn apply(&mut self, change: Self::Change);
 }
 
@@ -76,16 +85,31 @@ pub trait Machine: Serialize + DeserializeOwned + Default + Send + 'static {
 ///     }
 /// }
 ///
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// let host = Host::builder().start().await?;
 /// host.add::<Counter>("counter").await?;
 /// let reply = host.call("counter", "add", encode_value(&7)).await?;
 /// assert_eq!(decode_reply("add", &reply), Ok(7));
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 pub trait Service: Machine {
     /// Runs the handler called `method` as part of `action` and gives its encoded result.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::Counter;
+    /// use leap::{CallError, Service};
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let reply = counter.change(|action| Counter::call(action, "add", b"5")).await?;
+    /// assert_eq!(reply?, "5");
+    /// let refused = counter.change(|action| Counter::call(action, "multiply", b"5")).await?;
+    /// assert_eq!(refused, Err(CallError::no_such_method("multiply")));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -98,12 +122,28 @@ pub trait Service: Machine {
 
     /// Whether the handler called `method` only looks at the state. Such a handler is answered by
     /// [`Service::query`]; called from outside it is no action, so the object seals nothing for it (rule P2).
+    ///
+    /// ```
+    /// use leap::Service;
+    /// use leap::testing::Counter;
+    ///
+    /// assert!(Counter::is_query("get"));
+    /// assert!(!Counter::is_query("add"));
+    /// ```
     fn is_query(method: &str) -> bool {
         let _ = method;
         false
     }
 
     /// Runs the handler called `method`, which only looks.
+    ///
+    /// ```
+    /// use leap::Service;
+    /// use leap::testing::Counter;
+    ///
+    /// assert_eq!(Counter(7).query("get", b"")?, "7");
+    /// # Ok::<_, leap::CallError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -114,6 +154,43 @@ pub trait Service: Machine {
     }
 
     /// Takes in the answer to a call that an earlier action made ([`Action::call`]).
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::{Action, Bytes, CallError, Machine, ObjectId, Service};
+    ///
+    /// #[derive(Default, serde::Serialize, serde::Deserialize)]
+    /// struct Trip {
+    ///     is_booked: bool,
+    /// }
+    ///
+    /// impl Machine for Trip {
+    ///     type Change = bool;
+    ///     fn apply(&mut self, is_booked: bool) {
+    ///         self.is_booked = is_booked;
+    ///     }
+    /// }
+    ///
+    /// impl Service for Trip {
+    ///     fn handle_reply(
+    ///         action: &mut Action<'_, Self>,
+    ///         _hotel: ObjectId,
+    ///         _call: u64,
+    ///         reply: Result<Bytes, CallError>,
+    ///     ) {
+    ///         action.record(reply.is_ok());
+    ///     }
+    /// }
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// let trip = host.add::<Trip>("trip").await?;
+    /// // The runtime does this when the answer arrives.
+    /// let hotel = ObjectId::from_name("hotel");
+    /// trip.change(|trip| Trip::handle_reply(trip, hotel, 1, Ok(Bytes::new()))).await?;
+    /// assert!(trip.view_released(|trip| trip.is_booked).await?);
+    /// # Ok(())
+    /// # });
+    /// ```
     fn handle_reply(
         action: &mut Action<'_, Self>,
         from: ObjectId,
@@ -127,6 +204,19 @@ pub trait Service: Machine {
     /// Answers a call from outside, by default with [`Object::call_released`]. A service that answers
     /// later than its action ends says so here; whatever it gives must be released (rule P8;
     /// [`Object::view_released`], [`Action::output`]).
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::Counter;
+    /// use leap::{Service, encode_value};
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// // As a host does for a call that comes from outside.
+    /// assert_eq!(Counter::answer(&counter, "add", encode_value(&5)).await?, "5");
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -142,6 +232,21 @@ pub trait Service: Machine {
     /// Answers a call from outside that carries an idempotency key. By default runs [`Service::call`]
     /// and records the reply together with the change ([`Action::once`]); a handler that only looks, or
     /// that `call` does not know, is left to [`Service::answer`].
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::Counter;
+    /// use leap::{Service, encode_value};
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// for _attempt in 0..2 {
+    ///     let reply = Counter::answer_once(&counter, "add", encode_value(&5), "order 17");
+    ///     assert_eq!(reply.await?, "5");
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -170,6 +275,24 @@ pub trait Service: Machine {
 }
 
 /// Why a call has no result.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::{CallError, ObjectClient};
+///
+/// # let host = leap::Host::builder().start().await?;
+/// # host.sthread().await;
+/// let counter = ObjectClient::new(&host, "counter");
+/// match counter.call::<u64>("add", &1).await {
+///     Ok(sum) => println!("the sum is {sum}"),
+///     Err(CallError::NoSuchObject { object }) => println!("{object} was never hosted"),
+///     Err(error) if error.may_have_happened() => println!("find out whether: {error}"),
+///     Err(error) if error.is_temporary() => println!("try again: {error}"),
+///     Err(error) => println!("do not try again: {error}"),
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum CallError {
     /// The object has no such handler.
@@ -245,6 +368,13 @@ pub enum CallError {
 
 impl CallError {
     /// The object has no handler called `method`.
+    ///
+    /// ```
+    /// use leap::CallError;
+    ///
+    /// let refused = CallError::no_such_method("multiply");
+    /// assert_eq!(refused.to_string(), r#"there is no handler called "multiply""#);
+    /// ```
     pub fn no_such_method(method: impl Into<String>) -> Self {
         Self::NoSuchMethod {
             method: method.into(),
@@ -252,6 +382,13 @@ impl CallError {
     }
 
     /// The object called `object` cannot answer now, and nothing has happened.
+    ///
+    /// ```
+    /// use leap::CallError;
+    ///
+    /// let closed = CallError::unavailable("hotel", "it opens at 9");
+    /// assert_eq!(closed.to_string(), r#""hotel" is not available: it opens at 9"#);
+    /// ```
     pub fn unavailable(object: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Unavailable {
             object: object.into(),
@@ -277,6 +414,13 @@ impl CallError {
     }
 
     /// Whether the same call may succeed a little later.
+    ///
+    /// ```
+    /// use leap::CallError;
+    ///
+    /// assert!(CallError::unavailable("hotel", "it is restored").is_temporary());
+    /// assert!(!CallError::no_such_method("multiply").is_temporary());
+    /// ```
     pub fn is_temporary(&self) -> bool {
         use CallError::{InDoubt, Timeout, Unavailable, Unreachable};
         matches!(

@@ -10,6 +10,19 @@ use crate::coordinator::{CoordinatorStatus, Repair};
 use crate::object::{LifePhase, Protocol};
 
 /// A host, as [`Host::status`](crate::Host::status) sees it.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # let host = leap::Host::builder().start().await?;
+/// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+/// counter.ready().await?;
+/// let status = host.status().await;
+/// assert_eq!(status.world_line, Some(0), "no failure yet");
+/// assert_eq!(status.objects.len(), 1);
+/// assert!(status.coordinator.is_some(), "it is embedded");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HostStatus {
     /// The newest world-line known; nothing before the coordinator was met. It counts the rollback
@@ -22,6 +35,18 @@ pub struct HostStatus {
 }
 
 /// One object of a host.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # let host = leap::Host::builder().start().await?;
+/// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+/// counter.change_released(|counter| counter.record(1)).await?;
+/// let status = host.status().await.objects.remove(0);
+/// assert_eq!((status.name.as_str(), status.phase.as_str()), ("counter", "active"));
+/// assert_eq!((status.committed, status.lag_ms), (1, 0), "all is inside the boundary");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ObjectStatus {
     /// Its name.
@@ -52,6 +77,19 @@ pub struct ObjectStatus {
 }
 
 /// The cluster as its coordinator sees it.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # let host = leap::Host::builder().start().await?;
+/// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+/// counter.change_released(|counter| counter.record(1)).await?;
+/// let cluster = host.status().await.coordinator.unwrap();
+/// assert!(cluster.boundary_is_known);
+/// assert!(cluster.members.contains_key("counter"));
+/// assert!(cluster.waiting_for.is_empty() && cluster.last_repair.is_none());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClusterStatus {
     /// The newest decision's world-line.
@@ -74,6 +112,23 @@ pub struct ClusterStatus {
 
 /// A rollback decision, with the part of the dependency graph that it was taken from (rule P9). Versions
 /// inside the boundary are not part of it.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::testing::{Cluster, Counter};
+///
+/// let cluster = Cluster::new().await;
+/// let counter = cluster.host("a").await.add::<Counter>("counter").await?;
+/// counter.change_released(|counter| counter.record(1)).await?;
+/// let host = cluster.restart("a").await;
+/// host.add::<Counter>("counter").await?.ready().await?;
+///
+/// let coordinator = cluster.host(Cluster::COORDINATOR).await;
+/// let repair = coordinator.status().await.coordinator.unwrap().last_repair.unwrap();
+/// assert_eq!((repair.world_line, repair.causes), (1, vec!["counter".to_owned()]));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RepairStatus {
     /// The world-line that the decision opened.
@@ -87,6 +142,16 @@ pub struct RepairStatus {
 }
 
 /// One version in a report.
+///
+/// ```
+/// use leap::ReportedVersion;
+///
+/// // In the JSON that a node gives at `/status`:
+/// let reported: ReportedVersion =
+///     serde_json::from_str(r#"{ "version": 7, "durable": false, "depends_on": { "hotel": 3 } }"#)?;
+/// assert_eq!(reported.depends_on["hotel"], 3);
+/// # Ok::<_, serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReportedVersion {
     /// Its number.
@@ -98,6 +163,16 @@ pub struct ReportedVersion {
 }
 
 /// An object that holds the boundary back.
+///
+/// ```
+/// use leap::HolderStatus;
+///
+/// // In the JSON that a node gives at `/status`:
+/// let holder: HolderStatus =
+///     serde_json::from_str(r#"{ "name": "hotel", "version": 7, "waiting": 12 }"#)?;
+/// assert_eq!(holder.waiting, 12, "so many versions wait for version 7 of the hotel");
+/// # Ok::<_, serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HolderStatus {
     /// Its name.
@@ -109,6 +184,18 @@ pub struct HolderStatus {
 }
 
 /// One member of the cluster.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # let host = leap::Host::builder().start().await?;
+/// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+/// counter.change_released(|counter| counter.record(1)).await?;
+/// let members = host.status().await.coordinator.unwrap().members;
+/// assert_eq!(members["counter"].incarnation, 1);
+/// assert_eq!(members["counter"].address, "", "its host does not listen");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct MemberStatus {
     /// Its newest admitted life.

@@ -14,12 +14,9 @@ use crate::observation::{BarrierError, Observation, ReceiveError};
 /// [`barrier`](SThread::barrier) has returned. Dropping it costs nothing.
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// # use leap::{Host, Machine, Service};
-/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
-/// # struct Counter(u64);
-/// # impl Machine for Counter { type Change = u64; fn apply(&mut self, by: u64) { self.0 += by; } }
-/// # impl Service for Counter {}
+/// # leap::testing::run_example(async {
+/// # use leap::Host;
+/// # use leap::testing::Counter;
 /// # let host = Host::builder().start().await?;
 /// # let counter = host.add::<Counter>("counter").await?;
 /// let mut sthread = host.sthread().await;
@@ -36,8 +33,8 @@ use crate::observation::{BarrierError, Observation, ReceiveError};
 /// // The outside world may know what the message says once the action can never be lost.
 /// sthread.barrier().await?;
 /// println!("the counter is {count}");
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Debug, Clone)]
 pub struct SThread {
@@ -51,11 +48,32 @@ impl SThread {
     }
 
     /// The world-line it runs in.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// let sthread = host.sthread().await;
+    /// assert_eq!(sthread.world_line(), leap::WorldLine(0));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn world_line(&self) -> WorldLine {
         self.core.world_line()
     }
 
     /// What it must send along with every message: all that it has seen and that is not committed.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// counter.change(|counter| counter.record(1)).await?;
+    /// let (_count, mut seen) = counter.view(|counter| counter.0).await?;
+    /// let bytes = seen.header()?.encode(); // to go with the message, by whatever way
+    /// # assert!(leap::Header::decode(&bytes).is_ok());
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -68,6 +86,22 @@ impl SThread {
 
     /// Consumes a message with `header`: the sthread depends on what the message depends on. Waits
     /// while the message is ahead of what this process knows.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let header = counter.change(|counter| {
+    ///     counter.record(1);
+    ///     counter.context().header()
+    /// });
+    /// let mut sthread = host.sthread().await;
+    /// sthread.receive(&header.await?).await?;
+    /// sthread.barrier().await?; // waits until the change is durable
+    /// # assert_eq!(host.status().await.objects[0].durable, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -105,6 +139,20 @@ impl SThread {
     /// Waits until all it has seen is inside the boundary (rule P8); then its set is empty and it
     /// goes on.
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let mut sthread = counter.change(|counter| {
+    ///     counter.record(1);
+    ///     counter.detach()
+    /// }).await?;
+    /// sthread.barrier().await?;
+    /// assert!(sthread.header()?.dependencies.is_empty(), "nothing it has seen can be lost any more");
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`BarrierError::RolledBack`] if something it has seen is lost, [`BarrierError::HostGone`] if its
@@ -118,6 +166,18 @@ impl SThread {
     }
 
     /// Takes in all that `other` has seen.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let mut sthread = host.sthread().await;
+    /// let (_count, seen) = counter.view(|counter| counter.0).await?;
+    /// sthread.merge(seen).await?; // now it depends on the counter too
+    /// sthread.barrier().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -43,7 +43,12 @@
 //! # }).unwrap();
 //! ```
 
+mod counter;
+
+pub use counter::Counter;
+
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -139,17 +144,68 @@ impl std::fmt::Debug for Node {
 /// Hosts.
 impl Cluster {
     /// The host of the coordinator, for [`Cluster::crash`], [`Cluster::cut`] and the others.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::Cluster;
+    ///
+    /// let cluster = Cluster::new().await;
+    /// let coordinator = cluster.host(Cluster::COORDINATOR).await;
+    /// assert!(coordinator.status().await.coordinator.is_some());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub const COORDINATOR: &'static str = "coordinator";
 
     /// Where clients are, for [`Cluster::cut`] and the others.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use std::time::Duration;
+    ///
+    /// use leap::testing::{Cluster, Counter};
+    /// use leap::{CallError, ObjectClient};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// cluster.host("a").await.add::<Counter>("counter").await?;
+    /// cluster.cut(Cluster::OUTSIDE, "a");
+    /// let client = cluster.client("a").timeout(Duration::from_millis(20));
+    /// let refused = ObjectClient::new(client, "counter").call::<u64>("get", &()).await;
+    /// assert!(matches!(refused, Err(CallError::Unreachable { .. })));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub const OUTSIDE: &'static str = "outside";
 
     /// A cluster with a coordinator and no other host. Objects have [`ObjectOptions::default`].
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::{Cluster, Counter};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// let counter = cluster.host("a").await.add::<Counter>("counter").await?;
+    /// counter.change_released(|counter| counter.record(1)).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn new() -> Self {
         Self::with(ObjectOptions::default()).await
     }
 
     /// As [`Cluster::new`]; the objects of all its hosts have these options.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::Cluster;
+    /// use leap::{ObjectOptions, Speculation};
+    ///
+    /// let cautious = ObjectOptions { speculation: Speculation::Off, ..ObjectOptions::default() };
+    /// let cluster = Cluster::with(cautious).await;
+    /// # cluster.host("a").await;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn with(defaults: ObjectOptions) -> Self {
         let cluster = Self {
             network: InProcess::default(),
@@ -165,6 +221,18 @@ impl Cluster {
     }
 
     /// The host called `name`; it is started the first time.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::{Cluster, Counter};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// cluster.host("a").await.add::<Counter>("counter").await?;
+    /// let same = cluster.host("a").await;
+    /// assert_eq!(same.status().await.objects.len(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -185,6 +253,19 @@ impl Cluster {
     /// Ends the host as `kill -9` would, at once: what is not durable is lost, and nobody is told. Its
     /// objects must be added again after a restart, or elsewhere.
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::Stopped;
+    /// use leap::testing::{Cluster, Counter};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// let counter = cluster.host("a").await.add::<Counter>("counter").await?;
+    /// cluster.crash("a");
+    /// assert_eq!(counter.stopped().await, Stopped::HostGone);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// If there is no such host.
@@ -201,6 +282,20 @@ impl Cluster {
 
     /// Starts a crashed host again (or crashes it first), with what is in the store and without objects.
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::{Cluster, Counter};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// let counter = cluster.host("a").await.add::<Counter>("counter").await?;
+    /// counter.change_released(|counter| counter.record(1)).await?;
+    ///
+    /// let counter = cluster.restart("a").await.add::<Counter>("counter").await?;
+    /// assert_eq!(counter.view_released(|counter| counter.0).await?, 1, "it was released");
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// If there is no such host.
@@ -211,6 +306,19 @@ impl Cluster {
 
     /// A client outside the cluster that makes its calls through `host`. Its link to the host can be cut
     /// like any other, under the name [`Cluster::OUTSIDE`].
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::ObjectClient;
+    /// use leap::testing::{Cluster, Counter};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// cluster.host("a").await.add::<Counter>("counter").await?;
+    /// let outside = ObjectClient::new(cluster.client("a"), "counter");
+    /// assert_eq!(outside.call("add", &5).await, Ok(5));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn client(&self, host: &str) -> Client {
         Client::in_process(Remote::of(&self.network.network(Self::OUTSIDE)), host)
     }
@@ -261,26 +369,85 @@ impl Cluster {
 /// Faults.
 impl Cluster {
     /// Breaks the link between two hosts; what was under way is lost. Both try to connect again in vain
-    /// until [`Cluster::heal`]. See the example at [`Cluster`].
+    /// until [`Cluster::heal`].
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::{Cluster, Counter};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// let counter = cluster.host("a").await.add::<Counter>("counter").await?;
+    /// counter.ready().await?;
+    /// cluster.cut("a", Cluster::COORDINATOR);
+    /// // Inside the cluster nobody waits for the coordinator.
+    /// counter.change(|counter| counter.record(1)).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn cut(&self, a: &str, b: &str) {
         self.network.cut(a, b);
     }
 
-    /// Lets two hosts connect again. See the example at
-    /// [`Cluster`].
+    /// Lets two hosts connect again.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::{Cluster, Counter};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// cluster.cut("a", Cluster::COORDINATOR);
+    /// let counter = cluster.host("a").await.add::<Counter>("counter").await?;
+    /// cluster.heal("a", Cluster::COORDINATOR);
+    /// counter.ready().await?; // the coordinator has admitted it
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn heal(&self, a: &str, b: &str) {
         self.network.heal(a, b);
     }
 
-    /// From now on what one of two hosts sends arrives at the other `latency` later. See the example at
-    /// [`Cluster`].
+    /// From now on what one of two hosts sends arrives at the other `latency` later. Calls of a
+    /// [`Cluster::client`] are not slowed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use leap::testing::{Cluster, Counter};
+    /// use leap::{ObjectId, encode_value};
+    ///
+    /// # leap::testing::run_example(async {
+    /// let cluster = Cluster::new().await;
+    /// let one = cluster.host("a").await.add::<Counter>("one").await?;
+    /// cluster.host("b").await.add::<Counter>("other").await?;
+    /// cluster.slow("a", "b", Duration::from_millis(5));
+    ///
+    /// let start = tokio::time::Instant::now();
+    /// one.change(|one| one.tell(ObjectId::from_name("other"), "add", encode_value(&5))).await?;
+    /// cluster.settled().await;
+    /// assert!(start.elapsed() >= Duration::from_millis(5));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn slow(&self, a: &str, b: &str, latency: Duration) {
         self.network.set_latency(a, b, latency);
     }
 
     /// The host can neither read nor write the store until [`Cluster::mend_storage`]. What it began to
     /// write before that waits, and after 10 seconds on the cluster's clock it gives up: then the
-    /// journals concerned fail. See the example at [`Cluster`].
+    /// journals concerned fail.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::{Cluster, Counter};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// cluster.host("a").await;
+    /// cluster.break_storage("a");
+    /// let refused = cluster.host("a").await.add::<Counter>("counter").await;
+    /// assert!(refused.is_err(), "its journal cannot be claimed");
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -291,8 +458,21 @@ impl Cluster {
         });
     }
 
-    /// The host reaches the store again. See the example at
-    /// [`Cluster`].
+    /// The host reaches the store again.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::{Cluster, Counter};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// let counter = cluster.host("a").await.add::<Counter>("counter").await?;
+    /// cluster.break_storage("a");
+    /// counter.change(|counter| counter.record(1)).await?; // nobody waits for storage …
+    /// cluster.mend_storage("a");
+    /// cluster.settled().await; // … and it was tried again
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -308,7 +488,22 @@ impl Cluster {
 /// Waiting.
 impl Cluster {
     /// Waits until the boundary has caught up: every message between objects is consumed, and all that
-    /// the objects of running hosts have done can never be rolled back. See the example at [`Cluster`].
+    /// the objects of running hosts have done can never be rolled back.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::{Cluster, Counter};
+    /// use leap::{ObjectId, encode_value};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// let one = cluster.host("a").await.add::<Counter>("one").await?;
+    /// let other = cluster.host("b").await.add::<Counter>("other").await?;
+    /// one.change(|one| one.tell(ObjectId::from_name("other"), "add", encode_value(&5))).await?;
+    /// cluster.settled().await;
+    /// assert_eq!(other.view(|other| other.0).await?.0, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -337,5 +532,18 @@ impl Cluster {
             .filter(|node| !node.crashed)
             .flat_map(|node| node.host.unsettled())
             .collect()
+    }
+}
+
+/// Runs an example of the documentation: one runtime for all of them compiles faster than one for each.
+#[doc(hidden)]
+pub fn run_example(example: impl Future<Output = Result<(), Box<dyn std::error::Error>>>) {
+    let example: Pin<Box<dyn Future<Output = _>>> = Box::pin(example);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the machine has room for a runtime");
+    if let Err(error) = runtime.block_on(example) {
+        panic!("the example fails: {}", crate::error_chain(&*error));
     }
 }

@@ -60,7 +60,7 @@
 //!     Ok(count.to_string())
 //! }
 //!
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! # leap::testing::run_example(async {
 //! let host = Host::builder().start().await?;
 //! let counter = host.add::<Counter>("counter").await?;
 //! let routes: Router = Router::new()
@@ -68,8 +68,8 @@
 //!     .with_state(counter)
 //!     .layer(ServerLayer::new(&host));
 //! # let _ = routes;
-//! # Ok::<_, Box<dyn std::error::Error>>(())
-//! # }).unwrap();
+//! # Ok(())
+//! # });
 //! ```
 
 use std::{future::Future, pin::pin, task::Poll, time::Duration};

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::steps::Steps;
 use crate::workspace::{self, Workspace};
-use crate::{citations, files, links, metadata, rooms, wasm};
+use crate::{citations, examples, files, links, metadata, rooms, wasm};
 
 pub(crate) const HELP: &str = "\
 Check everything that continuous integration checks; write nothing.
@@ -17,6 +17,7 @@ Cheapest first, and the first failure ends it:
   links         links between documents lead somewhere
   rules         each rule of docs/protocol.md is cited (`// rule P4`) by code and by a test
   rooms         each crate knows only what it may know       table: xtask/src/rooms.rs
+  examples      every public item for users has one          crates: xtask/src/examples.rs
   sources       licences, banned crates and registries       settings: deny.toml
   clippy        no warnings in code, tests and benches       mend: cargo xtask fix
   docs          the documentation builds without warnings
@@ -27,6 +28,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     steps.run("links", || check_links(workspace))?;
     steps.run("rules", || check_rules(workspace))?;
     steps.run("rooms", || check_rooms(workspace))?;
+    steps.run("examples", || check_examples(workspace))?;
     steps.run("sources", || check_sources(workspace))?;
     steps.run("clippy", || {
         workspace.run("cargo clippy --locked --workspace --all-targets -- -D warnings")
@@ -70,6 +72,21 @@ fn check_rooms(workspace: &Workspace) -> Result<()> {
     none(
         "broken limits",
         &rooms::findings(&metadata::graph(workspace)?, rooms::ROOMS),
+    )
+}
+
+fn check_examples(workspace: &Workspace) -> Result<()> {
+    let mut sources = files::with_extension(workspace.root(), "rs")?;
+    sources.retain(|file| {
+        let own = examples::CRATES.iter().any(|own| {
+            let inside = file.path.strip_prefix(own);
+            inside.is_some_and(|inside| inside.starts_with("/src/"))
+        });
+        own && !file.path.contains("/generated/")
+    });
+    none(
+        "public items without an example",
+        &examples::findings(&sources)?,
     )
 }
 

@@ -2,11 +2,12 @@
 //!
 //! `check` is exactly what continuous integration checks and never writes a file of the
 //! repository; `fix` writes; `setup` installs what tests need; `test` does all of it.
-//! Besides running cargo, `check` holds the project to three promises of its own:
+//! Besides running cargo, `check` holds the project to four promises of its own:
 //!
 //! - every rule of `docs/protocol.md` is cited by code and by a test ([`citations`]),
 //! - each crate knows only what it may know ([`rooms`], and [`wasm`] for `leap-core`),
-//! - links between documents lead somewhere ([`links`]).
+//! - links between documents lead somewhere ([`links`]),
+//! - every public item that users write against has an example ([`examples`]).
 //!
 //! What this crate does not know: the crates of Leap. It only reads their files, so it builds
 //! within seconds and runs when they do not compile. (Which compilers guests need, [`setup`] asks
@@ -15,6 +16,7 @@
 mod aarch64;
 mod check;
 mod citations;
+mod examples;
 mod files;
 mod fix;
 mod links;

@@ -13,6 +13,23 @@ use crate::{
 use super::channel::{Channel, Mark, Misfit};
 
 /// Metadata from storage does not fit together.
+///
+/// ```
+/// use leap_core::{Incarnation, ObjectId, Participant, Speculation, Version, VersionMetadata, WorldLine};
+///
+/// // Storage gives version 2 before version 1.
+/// let stored = [2, 1].map(|number| VersionMetadata {
+///     version: Version(number),
+///     world_line: WorldLine(0),
+///     committed: Version::ZERO,
+///     dependencies: Default::default(),
+///     channels: Default::default(),
+///     complete: false,
+/// });
+/// let hotel = ObjectId::from_name("hotel");
+/// let refused = Participant::recover(hotel, Incarnation(2), Speculation::On, None, stored.to_vec());
+/// println!("{}", refused.unwrap_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RecoverError {
     /// Versions do not ascend.

@@ -66,9 +66,7 @@ fn write_query(handlers: &[&Handler]) -> TokenStream {
         ) -> ::core::result::Result<::leap::Bytes, ::leap::CallError> {
             match method {
                 #(#arms)*
-                _ => ::core::result::Result::Err(::leap::CallError::NoSuchMethod {
-                    method: ::std::borrow::ToOwned::to_owned(method),
-                }),
+                _ => ::core::result::Result::Err(::leap::CallError::no_such_method(method)),
             }
         }
     }

@@ -7,6 +7,23 @@ use super::{CompareAndSwap, KeyValueError, Page, Put, Scan};
 use crate::Payload;
 
 /// Why a call to a store has no result.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::kv::*;
+/// # let host = leap::Host::builder().start().await?;
+/// # let object = host.add::<KeyValueStore>("settings").await?;
+/// # let settings = KeyValueClient::new(&host, "settings");
+/// use leap_services::kv::{KeyValueCallError, KeyValueError, MAX_KEY_BYTES};
+///
+/// let refused = settings.put("k".repeat(MAX_KEY_BYTES + 1), "blue").await;
+/// assert!(matches!(refused, Err(KeyValueCallError::Refused(KeyValueError::KeyTooLong { .. }))));
+/// // Where nobody hosts a store:
+/// let nobody = KeyValueClient::new(&host, "nobody");
+/// assert!(matches!(nobody.put("colour", "blue").await, Err(KeyValueCallError::Call(_))));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyValueCallError {
     /// The store refuses.
@@ -20,7 +37,7 @@ pub enum KeyValueCallError {
 /// Calls a [`KeyValueStore`](super::KeyValueStore) by its name.
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// use leap::Host;
 /// use leap_services::kv::{KeyValueCallError, KeyValueClient, KeyValueError, KeyValueStore, Scan};
 ///
@@ -41,8 +58,8 @@ pub enum KeyValueCallError {
 /// let page = settings.scan(&Scan::default()).await?;
 /// assert_eq!(page.entries, [("size".to_owned(), "7".into())]);
 /// assert_eq!(page.next, None);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Debug, Clone)]
 pub struct KeyValueClient<C> {
@@ -51,13 +68,40 @@ pub struct KeyValueClient<C> {
 
 impl<C: Call> KeyValueClient<C> {
     /// A client of the store called `store`, reached through `caller`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::Host;
+    /// use leap_services::kv::{KeyValueClient, KeyValueStore};
+    ///
+    /// let host = Host::builder().start().await?;
+    /// host.add::<KeyValueStore>("settings").await?;
+    /// // Through a host; a program outside the cluster gives a `leap::Client`.
+    /// let settings = KeyValueClient::new(&host, "settings");
+    /// settings.put("colour", "blue").await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn new(caller: C, store: impl Into<String>) -> Self {
         Self {
             store: ObjectClient::new(caller, store),
         }
     }
 
-    /// The value of `key`, if it has one. See the example at [`KeyValueClient`].
+    /// The value of `key`, if it has one.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::kv::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<KeyValueStore>("settings").await?;
+    /// # let settings = KeyValueClient::new(&host, "settings");
+    /// settings.put("colour", "blue").await?;
+    /// assert_eq!(settings.get("colour").await?, Some("blue".into()));
+    /// assert_eq!(settings.get("size").await?, None);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -66,7 +110,20 @@ impl<C: Call> KeyValueClient<C> {
         self.store.call("get", key).await
     }
 
-    /// Gives `key` a value. See the example at [`KeyValueClient`].
+    /// Gives `key` a value.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::kv::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<KeyValueStore>("settings").await?;
+    /// # let settings = KeyValueClient::new(&host, "settings");
+    /// settings.put("colour", "blue").await?;
+    /// settings.put("colour", vec![0xff, 0x00]).await?; // any bytes, in the place of what was there
+    /// assert_eq!(settings.get("colour").await?, Some(vec![0xff, 0x00].into()));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -85,7 +142,18 @@ impl<C: Call> KeyValueClient<C> {
 
     /// Takes the value of `key` away; tells whether it had one.
     ///
-    /// See the example at [`KeyValueClient`].
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::kv::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<KeyValueStore>("settings").await?;
+    /// # let settings = KeyValueClient::new(&host, "settings");
+    /// settings.put("colour", "blue").await?;
+    /// assert!(settings.delete("colour").await?);
+    /// assert!(!settings.delete("colour").await?, "it is gone already");
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -96,7 +164,20 @@ impl<C: Call> KeyValueClient<C> {
 
     /// Gives `key` the value `new`, or none, if it has the value `expected`, or none.
     ///
-    /// See the example at [`KeyValueClient`].
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::kv::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<KeyValueStore>("settings").await?;
+    /// # let settings = KeyValueClient::new(&host, "settings");
+    /// // Nothing is expected, and nothing is there.
+    /// settings.compare_and_swap("leader", None, Some("a".into())).await?;
+    /// let late = settings.compare_and_swap("leader", None, Some("b".into())).await;
+    /// let found = Some("a".into());
+    /// assert_eq!(late, Err(KeyValueCallError::Refused(KeyValueError::Mismatch { found })));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -115,7 +196,21 @@ impl<C: Call> KeyValueClient<C> {
         self.write("compare_and_swap", &swap).await
     }
 
-    /// A page of a range of keys. See the example at [`KeyValueClient`].
+    /// A page of a range of keys.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::kv::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<KeyValueStore>("settings").await?;
+    /// # let settings = KeyValueClient::new(&host, "settings");
+    /// settings.put("colour", "blue").await?;
+    /// settings.put("size", "7").await?;
+    /// let from_m = Scan { from: Some("m".into()), ..Scan::default() };
+    /// assert_eq!(settings.scan(&from_m).await?.entries, [("size".to_owned(), "7".into())]);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -8,6 +8,24 @@ use super::LogError;
 use crate::Payload;
 
 /// Why a call to a log has no result.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::log::*;
+/// # let host = leap::Host::builder().start().await?;
+/// # let object = host.add::<Log>("orders").await?;
+/// # let orders = LogClient::new(&host, "orders");
+/// use leap_services::log::{LogCallError, LogError};
+///
+/// orders.append(vec!["tea".into()]).await?;
+/// orders.trim(1).await?;
+/// match orders.read(0, 10).await {
+///     Err(LogCallError::Refused(LogError::Trimmed { first })) => assert_eq!(first, 1),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogCallError {
     /// The log refuses.
@@ -21,7 +39,7 @@ pub enum LogCallError {
 /// Calls a [`Log`](super::Log) by its name.
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// use leap::Host;
 /// use leap_services::log::{Log, LogCallError, LogClient, LogError};
 ///
@@ -39,8 +57,8 @@ pub enum LogCallError {
 /// assert_eq!(orders.read(1, 10).await?, ["cake".into(), "soup".into()]);
 /// let refused = orders.read(0, 10).await;
 /// assert_eq!(refused, Err(LogCallError::Refused(LogError::Trimmed { first: 1 })));
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Debug, Clone)]
 pub struct LogClient<C> {
@@ -49,13 +67,39 @@ pub struct LogClient<C> {
 
 impl<C: Call> LogClient<C> {
     /// A client of the log called `log`, reached through `caller`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::Host;
+    /// use leap_services::log::{Log, LogClient};
+    ///
+    /// let host = Host::builder().start().await?;
+    /// host.add::<Log>("orders").await?;
+    /// // Through a host; a program outside the cluster gives a `leap::Client`.
+    /// let orders = LogClient::new(&host, "orders");
+    /// assert_eq!(orders.tail().await?, 0);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn new(caller: C, log: impl Into<String>) -> Self {
         Self {
             log: ObjectClient::new(caller, log),
         }
     }
 
-    /// Appends entries; gives the first one's offset. See the example at [`LogClient`].
+    /// Appends entries; gives the first one's offset.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::log::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<Log>("orders").await?;
+    /// # let orders = LogClient::new(&host, "orders");
+    /// assert_eq!(orders.append(vec!["tea".into(), "cake".into()]).await?, 0);
+    /// assert_eq!(orders.append(vec!["soup".into()]).await?, 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -64,7 +108,20 @@ impl<C: Call> LogClient<C> {
         self.ask("append", &entries).await
     }
 
-    /// Up to `max` entries from the offset `from` on, possibly fewer; none at the tail. See the example at [`LogClient`].
+    /// Up to `max` entries from the offset `from` on, possibly fewer; none at the tail.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::log::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<Log>("orders").await?;
+    /// # let orders = LogClient::new(&host, "orders");
+    /// orders.append(vec!["tea".into(), "cake".into(), "soup".into()]).await?;
+    /// assert_eq!(orders.read(1, 10).await?, ["cake".into(), "soup".into()]);
+    /// assert_eq!(orders.read(3, 10).await?, []);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -74,7 +131,20 @@ impl<C: Call> LogClient<C> {
     }
 
     /// As [`read`](Self::read), but waits until there is at least one entry. Not from inside a workflow or
-    /// an action: only a caller from outside can wait. See the example at [`LogClient`].
+    /// an action: only a caller from outside can wait.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::log::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<Log>("orders").await?;
+    /// # let orders = LogClient::new(&host, "orders");
+    /// let reader = LogClient::new(&host, "orders");
+    /// let (next, _offset) = futures::join!(reader.wait(0, 10), orders.append(vec!["tea".into()]));
+    /// assert_eq!(next?, ["tea".into()]);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -83,7 +153,19 @@ impl<C: Call> LogClient<C> {
         self.ask("wait", &(from, max)).await
     }
 
-    /// The offset that the next entry gets. See the example at [`LogClient`].
+    /// The offset that the next entry gets.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::log::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<Log>("orders").await?;
+    /// # let orders = LogClient::new(&host, "orders");
+    /// orders.append(vec!["tea".into(), "cake".into()]).await?;
+    /// assert_eq!(orders.tail().await?, 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -92,7 +174,21 @@ impl<C: Call> LogClient<C> {
         self.log.call("tail", &()).await
     }
 
-    /// Drops all entries before the offset `before`. See the example at [`LogClient`].
+    /// Drops all entries before the offset `before`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::log::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let object = host.add::<Log>("orders").await?;
+    /// # let orders = LogClient::new(&host, "orders");
+    /// orders.append(vec!["tea".into(), "cake".into()]).await?;
+    /// orders.trim(1).await?;
+    /// assert!(orders.read(0, 10).await.is_err(), "the tea is gone");
+    /// assert_eq!(orders.read(1, 10).await?, ["cake".into()]);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@ use super::instances::InstanceStatus;
 /// All that can be asked for:
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// use std::time::Duration;
 ///
 /// use leap::{Host, ObjectOptions};
@@ -53,8 +53,8 @@ use super::instances::InstanceStatus;
 /// assert!(matches!(engine.result::<u64>("long").await, Err(EngineError::Workflow(_))));
 /// let ids: Vec<_> = engine.list(None, 10).await?.into_iter().map(|instance| instance.id).collect();
 /// assert_eq!(ids, ["long", "short"]);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Debug, Clone)]
 pub struct EngineClient<C> {
@@ -64,6 +64,21 @@ pub struct EngineClient<C> {
 
 impl<C: Call> EngineClient<C> {
     /// A client of the engine called `engine`, reached through `caller`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// // Through a host; a program outside the cluster gives a `leap::Client`.
+    /// let workflows = EngineClient::new(&host, "workflows");
+    /// let greeting: String = workflows.run("greet", "visitor 1", &"Ada").await?;
+    /// assert_eq!(greeting, "Hello Ada");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn new(caller: C, engine: impl Into<String>) -> Self {
         Self {
             caller,
@@ -72,6 +87,22 @@ impl<C: Call> EngineClient<C> {
     }
 
     /// As [`Engine::start`](super::Engine::start).
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// # let workflows = EngineClient::new(&host, "workflows");
+    /// workflows.start("greet", "visitor 1", &"Ada").await?;
+    /// workflows.start("greet", "visitor 1", &"Ada").await?; // the same start
+    /// let other = workflows.start("greet", "visitor 1", &"Bob").await;
+    /// assert_eq!(other, Err(EngineError::Conflict { id: "visitor 1".into() }));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -87,6 +118,20 @@ impl<C: Call> EngineClient<C> {
 
     /// As [`Engine::run`](super::Engine::run).
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// # let workflows = EngineClient::new(&host, "workflows");
+    /// let greeting: String = workflows.run("greet", "visitor 1", &"Ada").await?;
+    /// assert_eq!(greeting, "Hello Ada");
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As there.
@@ -101,6 +146,20 @@ impl<C: Call> EngineClient<C> {
 
     /// As [`Engine::result`](super::Engine::result).
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// # let workflows = EngineClient::new(&host, "workflows");
+    /// workflows.start("greet", "visitor 1", &"Ada").await?;
+    /// assert_eq!(workflows.result::<String>("visitor 1").await?, "Hello Ada");
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As there.
@@ -110,6 +169,20 @@ impl<C: Call> EngineClient<C> {
 
     /// As [`Engine::status`](super::Engine::status).
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// # let workflows = EngineClient::new(&host, "workflows");
+    /// let _greeting: String = workflows.run("greet", "visitor 1", &"Ada").await?;
+    /// assert_eq!(workflows.status("visitor 1").await?.phase, Phase::Completed);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As there.
@@ -118,6 +191,22 @@ impl<C: Call> EngineClient<C> {
     }
 
     /// As [`Engine::list`](super::Engine::list).
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// # let workflows = EngineClient::new(&host, "workflows");
+    /// workflows.start("greet", "visitor 1", &"Ada").await?;
+    /// workflows.start("greet", "visitor 2", &"Bob").await?;
+    /// let later = workflows.list(Some("visitor 1"), 10).await?;
+    /// assert_eq!(later[0].id, "visitor 2");
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -133,6 +222,20 @@ impl<C: Call> EngineClient<C> {
     }
 
     /// As [`Engine::cancel`](super::Engine::cancel).
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// # let workflows = EngineClient::new(&host, "workflows");
+    /// let refused = workflows.cancel("nobody").await;
+    /// assert_eq!(refused, Err(EngineError::NotFound { id: "nobody".into() }));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -73,6 +73,21 @@ impl WorkflowContext {
     }
 
     /// The instance's id.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// async fn badge(ctx: WorkflowContext, (): ()) -> Result<String, WorkflowError> {
+    ///     Ok(format!("badge of {}", ctx.id()))
+    /// }
+    ///
+    /// # let engine = Engine::builder().register("badge", badge);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// assert_eq!(engine.run::<String>("badge", "visitor 1", &()).await?, "badge of visitor 1");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn id(&self) -> &str {
         &self.run.id
     }
@@ -81,6 +96,24 @@ impl WorkflowContext {
     ///
     /// What the object refuses in its own terms is part of the result type: `R` is
     /// `Result<Reservation, Rejected>`, say. An object that does not exist yet is waited for.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # host.add::<leap::testing::Counter>("counter").await?;
+    /// async fn count(ctx: WorkflowContext, by: u64) -> Result<u64, WorkflowError> {
+    ///     ctx.call::<u64>("counter", "add", &by).await?;
+    ///     // However often this function runs again after crashes, each has happened once.
+    ///     ctx.call("counter", "add", &by).await
+    /// }
+    ///
+    /// # let engine = Engine::builder().register("count", count);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// assert_eq!(engine.run::<u64>("count", "today", &5).await?, 10);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -126,8 +159,24 @@ impl WorkflowContext {
     /// Does `work` and records what it gives; later runs get that. For what the workflow's code must
     /// not do by itself: read a clock, draw a random number, ask someone something, compute long. If the
     /// engine crashes before the record is durable, the work is done again; so it must not change
-    /// anything outside: that is what [`effect`](Self::effect) is for. See the example at
-    /// [`WorkflowContext`].
+    /// anything outside: that is what [`effect`](Self::effect) is for.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// async fn lottery(ctx: WorkflowContext, (): ()) -> Result<u32, WorkflowError> {
+    ///     let drawn = ctx.run("draw", || async { std::process::id() % 49 }).await?;
+    ///     // A later run of this function gets the same number here.
+    ///     Ok(drawn + 1)
+    /// }
+    ///
+    /// # let engine = Engine::builder().register("lottery", lottery);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// assert!(engine.run::<u32>("lottery", "week 1", &()).await? <= 49);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -167,6 +216,28 @@ impl WorkflowContext {
     /// Acts on the outside world: a payment, a mail. As [`effect_with`](Self::effect_with) the
     /// [default policy](RetryPolicy::default).
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// async fn greet(ctx: WorkflowContext, name: String) -> Result<(), WorkflowError> {
+    ///     ctx.effect("mail", |token| {
+    ///         let mail = format!("Message-Id: <{token}>\n\nHello {name}");
+    ///         async move {
+    ///             println!("{mail}"); // to a server that sends what has one id once
+    ///             Ok::<_, std::io::Error>(())
+    ///         }
+    ///     })
+    ///     .await
+    /// }
+    ///
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// engine.run::<()>("greet", "visitor 1", &"Ada").await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`effect_with`](Self::effect_with).
@@ -190,8 +261,25 @@ impl WorkflowContext {
     /// `act` gets a token that names this effect: the same for every attempt, and nobody else's. If
     /// the engine crashes before the record is durable, `act` runs again with the same token; give it to
     /// whoever performs the effect, so that they perform it once. An error of `act` is taken for
-    /// temporary, and it is tried again as `policy` says; a final refusal belongs in `T`. See the example at
-    /// [`WorkflowContext`].
+    /// temporary, and it is tried again as `policy` says; a final refusal belongs in `T`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// async fn pay(ctx: WorkflowContext, cents: u64) -> Result<(), WorkflowError> {
+    ///     let twice = RetryPolicy { attempts: Some(2), ..RetryPolicy::default() };
+    ///     let charge = |_token| async move { Err(format!("{cents} cents: the bank is closed")) };
+    ///     ctx.effect_with("charge", twice, charge).await
+    /// }
+    ///
+    /// # let engine = Engine::builder().register("pay", pay);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// let failed = engine.run::<()>("pay", "order 17", &500).await;
+    /// assert!(matches!(failed, Err(EngineError::Workflow(WorkflowError::Effect { attempts: 2, .. }))));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -229,8 +317,25 @@ impl WorkflowContext {
         }
     }
 
-    /// Waits until `duration` has passed since the first run came here. To the millisecond. See the example at
-    /// [`WorkflowContext`].
+    /// Waits until `duration` has passed since the first run came here. To the millisecond.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// use std::time::Duration;
+    ///
+    /// async fn remind(ctx: WorkflowContext, (): ()) -> Result<(), WorkflowError> {
+    ///     ctx.sleep(Duration::from_millis(20)).await?; // or a month
+    ///     Ok(())
+    /// }
+    ///
+    /// # let engine = Engine::builder().register("remind", remind);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// engine.run::<()>("remind", "customer 1", &()).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -93,6 +93,23 @@ impl Rules {
 }
 
 /// An engine that is about to start; see [`Engine::builder`].
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::{Host, ObjectOptions};
+/// use leap_services::workflow::{Engine, WorkflowContext, WorkflowError};
+///
+/// async fn greet(_ctx: WorkflowContext, name: String) -> Result<String, WorkflowError> {
+///     Ok(format!("Hello {name}"))
+/// }
+///
+/// let host = Host::builder().start().await?;
+/// let builder = Engine::builder().register("greet", greet).keep_finished(100_000);
+/// let engine = builder.start(&host, "workflows", ObjectOptions::default()).await?;
+/// # drop(engine);
+/// # Ok(())
+/// # });
+/// ```
 #[must_use = "a builder does nothing until it is started"]
 pub struct EngineBuilder {
     rules: Rules,
@@ -102,6 +119,16 @@ impl EngineBuilder {
     /// Makes `workflow` known as `name`. The name is on record: instances that run when the engine
     /// starts again go on with whatever is registered under it then. Those of a name that is not
     /// registered wait until it is.
+    ///
+    /// ```
+    /// use leap_services::workflow::{Engine, WorkflowContext, WorkflowError};
+    ///
+    /// async fn greet(_ctx: WorkflowContext, name: String) -> Result<String, WorkflowError> {
+    ///     Ok(format!("Hello {name}"))
+    /// }
+    ///
+    /// let builder = Engine::builder().register("greet", greet);
+    /// ```
     pub fn register<I, R, F, W>(mut self, name: &str, workflow: F) -> Self
     where
         I: DeserializeOwned + Send + 'static,
@@ -118,6 +145,21 @@ impl EngineBuilder {
     /// How many finished instances are kept, so that a second start or a question after the result
     /// finds them; 10,000 unless set. Keep at least as many as can finish between two attempts of
     /// one caller: an instance that is forgotten can be started again.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// let builder = Engine::builder().register("greet", greet).keep_finished(1);
+    /// # let engine = builder.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// # for (id, name) in [("visitor 1", "Ada"), ("visitor 2", "Bob")] { let _: String = engine.run("greet", id, &name).await?; }
+    /// // … once two have finished:
+    /// let forgotten = engine.result::<String>("visitor 1").await;
+    /// assert_eq!(forgotten, Err(EngineError::NotFound { id: "visitor 1".into() }));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn keep_finished(mut self, count: usize) -> Self {
         self.rules.keep_finished = count;
         self
@@ -125,6 +167,18 @@ impl EngineBuilder {
 
     /// What time it is for [`WorkflowContext::sleep`], in milliseconds since 1970. Unless set, the wall
     /// clock at the start of the process, carried on by the runtime's clock.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use leap_services::workflow::Engine;
+    ///
+    /// // The wall clock, and what an administrator does to it.
+    /// let builder = Engine::builder().clock(|| {
+    ///     let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO);
+    ///     u64::try_from(since_1970.as_millis()).expect("it is not that late")
+    /// });
+    /// ```
     pub fn clock(mut self, now_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         self.rules.clock = Clock::new(now_ms);
         self
@@ -132,6 +186,18 @@ impl EngineBuilder {
 
     /// Hosts the engine as the object called `name`, and runs what is unfinished. It is brought back
     /// when its storage fails and recovers.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// let builder = Engine::builder().register("greet", greet);
+    /// let engine = builder.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// assert_eq!(engine.run::<String>("greet", "visitor 1", &"Ada").await?, "Hello Ada");
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -158,7 +224,7 @@ impl EngineBuilder {
 /// All that it answers is for the outside world: it comes when it can never be lost (rule P8).
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// use std::time::Duration;
 ///
 /// use leap::{Host, ObjectOptions};
@@ -183,8 +249,8 @@ impl EngineBuilder {
 /// assert!(matches!(engine.result::<u64>("long").await, Err(EngineError::Workflow(_))));
 /// let ids: Vec<_> = engine.list(None, 10).await?.into_iter().map(|instance| instance.id).collect();
 /// assert_eq!(ids, ["long", "short"]);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Clone)]
 pub struct Engine {
@@ -193,6 +259,18 @@ pub struct Engine {
 
 impl Engine {
     /// An engine with nothing registered.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap_services::workflow::{Engine, EngineError};
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// let engine = Engine::builder().start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// let refused = engine.start("greet", "visitor 1", &"Ada").await;
+    /// assert_eq!(refused, Err(EngineError::UnknownWorkflow { workflow: "greet".into() }));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn builder() -> EngineBuilder {
         let rules = Rules {
             workflows: HashMap::new(),
@@ -203,6 +281,19 @@ impl Engine {
     }
 
     /// The engine as a state object, in its present life.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// engine.object().ready().await?;
+    /// assert_eq!(engine.object().name(), "workflows");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn object(&self) -> Object<Journaled<Instances>> {
         self.object
             .borrow()
@@ -211,7 +302,22 @@ impl Engine {
     }
 
     /// Starts an instance called `id`; returns when the start can never be lost. Starting again with the
-    /// same id, workflow and input does nothing. See the example at [`Engine`].
+    /// same id, workflow and input does nothing.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// engine.start("greet", "visitor 1", &"Ada").await?;
+    /// engine.start("greet", "visitor 1", &"Ada").await?; // the same start
+    /// let other = engine.start("greet", "visitor 1", &"Bob").await;
+    /// assert_eq!(other, Err(EngineError::Conflict { id: "visitor 1".into() }));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -231,6 +337,21 @@ impl Engine {
 
     /// Starts an instance called `id`, or finds the one that was started before, and waits for its result.
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// let greeting: String = engine.run("greet", "visitor 1", &"Ada").await?;
+    /// assert_eq!(greeting, "Hello Ada");
+    /// let again: String = engine.run("greet", "visitor 1", &"Ada").await?; // the result of the first
+    /// assert_eq!(again, greeting);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Engine::start`]; [`EngineError::Workflow`] if it fails.
@@ -247,7 +368,22 @@ impl Engine {
         )
     }
 
-    /// Waits for the result of an instance. See the example at [`Engine`].
+    /// Waits for the result of an instance.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// engine.start("greet", "visitor 1", &"Ada").await?;
+    /// assert_eq!(engine.result::<String>("visitor 1").await?, "Hello Ada");
+    /// let ill_typed = engine.result::<u64>("visitor 1").await;
+    /// assert!(matches!(ill_typed, Err(EngineError::BadResult { .. })));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -257,7 +393,20 @@ impl Engine {
         decode(id, &result(&self.object(), find).await?)
     }
 
-    /// How far an instance is. See the example at [`Engine`].
+    /// How far an instance is.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// let _greeting: String = engine.run("greet", "visitor 1", &"Ada").await?;
+    /// assert_eq!(engine.status("visitor 1").await?.phase, Phase::Completed);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -269,6 +418,22 @@ impl Engine {
     }
 
     /// Up to `limit` instances (1000 at most) in the order of their ids, after the one called `after`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let engine = Engine::builder().register("greet", greet);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// engine.start("greet", "visitor 1", &"Ada").await?;
+    /// engine.start("greet", "visitor 2", &"Bob").await?;
+    /// let first = engine.list(None, 1).await?;
+    /// let second = engine.list(Some(&first[0].id), 1).await?;
+    /// assert_eq!((&*first[0].id, &*second[0].id), ("visitor 1", "visitor 2"));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -286,7 +451,25 @@ impl Engine {
 
     /// Asks an instance to end early: steps that it waits for, and those that it asks for from now on,
     /// fail with [`WorkflowError::Cancelled`], until it gives up and compensates. An effect's running
-    /// attempt is not interrupted. One that has finished is left as it is. See the example at [`Engine`].
+    /// attempt is not interrupted. One that has finished is left as it is.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap_services::workflow::*;
+    /// # let host = leap::Host::builder().start().await?;
+    /// async fn wait(ctx: WorkflowContext, (): ()) -> Result<(), WorkflowError> {
+    ///     ctx.sleep(std::time::Duration::from_secs(3600)).await
+    /// }
+    ///
+    /// # let engine = Engine::builder().register("wait", wait);
+    /// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+    /// engine.start("wait", "long", &()).await?;
+    /// engine.cancel("long").await?;
+    /// let ended = engine.result::<()>("long").await;
+    /// assert_eq!(ended, Err(EngineError::Workflow(WorkflowError::Cancelled)));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -6,6 +6,26 @@ use leap::CallError;
 use serde::{Deserialize, Serialize};
 
 /// Why a workflow, or one of its steps, failed. Part of the record: the same after every recovery.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::workflow::*;
+/// # let host = leap::Host::builder().start().await?;
+/// use leap_services::workflow::WorkflowError;
+///
+/// async fn order(_ctx: WorkflowContext, portions: u32) -> Result<u32, WorkflowError> {
+///     portions.checked_mul(1000).ok_or_else(|| WorkflowError::failed("nobody eats that much"))
+/// }
+///
+/// # let engine = Engine::builder().register("order", order);
+/// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+/// match engine.run::<u32>("order", "table 7", &u32::MAX).await {
+///     Err(EngineError::Workflow(WorkflowError::Failed { reason })) => println!("{reason}"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkflowError {
@@ -80,6 +100,13 @@ pub enum WorkflowError {
 
 impl WorkflowError {
     /// The workflow gives up because of `reason`.
+    ///
+    /// ```
+    /// use leap_services::workflow::WorkflowError;
+    ///
+    /// let error = WorkflowError::failed("sold out");
+    /// assert_eq!(error, WorkflowError::Failed { reason: "sold out".into() });
+    /// ```
     pub fn failed(reason: impl fmt::Display) -> Self {
         Self::Failed {
             reason: reason.to_string(),
@@ -102,6 +129,25 @@ impl From<CallError> for WorkflowError {
 }
 
 /// Why an engine does not do, or give, what it is asked for.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::workflow::*;
+/// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+/// # let host = leap::Host::builder().start().await?;
+/// # let engine = Engine::builder().register("greet", greet);
+/// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+/// use leap_services::workflow::EngineError;
+///
+/// match engine.run::<String>("greet", "visitor 1", &"Ada").await {
+///     Ok(greeting) => println!("{greeting}"),
+///     Err(EngineError::Workflow(why)) => println!("it ended without success: {why}"),
+///     Err(EngineError::Call(why)) => println!("ask again with the same id: {why}"),
+///     Err(mistake) => println!("the caller's: {mistake}"),
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {

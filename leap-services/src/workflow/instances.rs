@@ -38,6 +38,7 @@ pub(super) const MAX_STEPS: u64 = 1 << STEP_BITS;
 const LONGEST_LIST: usize = 1000;
 
 /// Names one step of one instance, and is the number of the call that the step may make.
+#[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StepId(u64);
@@ -86,6 +87,22 @@ impl StepId {
 /// All may be called again whatever happened, since ids make sure that it happens once; idempotency keys
 /// are ignored.
 ///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::workflow::*;
+/// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+/// # let host = leap::Host::builder().start().await?;
+/// # let engine = Engine::builder().register("greet", greet);
+/// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+/// // As any program that speaks JSON does it; in Rust there is `EngineClient`.
+/// let start = leap::encode_value(&serde_json::json!({
+///     "workflow": "greet", "id": "visitor 1", "input": "Ada",
+/// }));
+/// assert_eq!(host.call("workflows", "run", start).await?, r#"{"Ok":"Hello Ada"}"#);
+/// # Ok(())
+/// # });
+/// ```
+///
 /// # Invariants
 ///
 /// - `numbers` leads from the id of each instance to its number, and nowhere else; numbers are below `next`.
@@ -132,6 +149,7 @@ struct Step {
 }
 
 /// What is recorded.
+#[doc(hidden)]
 #[derive(Serialize, Deserialize)]
 pub enum Change {
     /// The next instance begins.
@@ -337,6 +355,20 @@ impl Instances {
 }
 
 /// An instance, from outside.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::workflow::*;
+/// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+/// # let host = leap::Host::builder().start().await?;
+/// # let engine = Engine::builder().register("greet", greet);
+/// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+/// let _greeting: String = engine.run("greet", "visitor 1", &"Ada").await?;
+/// let status = engine.status("visitor 1").await?;
+/// assert_eq!((&*status.workflow, status.phase, status.error), ("greet", Phase::Completed, None));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceStatus {
     /// The caller's name for it.
@@ -352,6 +384,23 @@ pub struct InstanceStatus {
 }
 
 /// How far an instance is.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// # use leap_services::workflow::*;
+/// # async fn greet(_: WorkflowContext, name: String) -> Result<String, WorkflowError> { Ok(format!("Hello {name}")) }
+/// # let host = leap::Host::builder().start().await?;
+/// # let engine = Engine::builder().register("greet", greet);
+/// # let engine = engine.start(&host, "workflows", leap::ObjectOptions::default()).await?;
+/// use leap_services::workflow::Phase;
+///
+/// let _greeting: String = engine.run("greet", "visitor 1", &"Ada").await?;
+/// let instances = engine.list(None, 100).await?;
+/// let running = instances.iter().filter(|instance| instance.phase == Phase::Running);
+/// assert_eq!(running.count(), 0);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// It runs.
@@ -383,6 +432,15 @@ impl Instance {
 }
 
 /// What starts an instance.
+///
+/// ```
+/// use leap_services::workflow::StartRequest;
+///
+/// let request: StartRequest =
+///     serde_json::from_str(r#"{ "workflow": "greet", "id": "visitor 1", "input": "Ada" }"#)?;
+/// assert_eq!(request.input.get(), r#""Ada""#);
+/// # Ok::<_, serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StartRequest {
     /// Which workflow.

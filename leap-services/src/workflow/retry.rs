@@ -40,6 +40,16 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// How long to wait after the failure of the given attempt; the first is 1.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use leap_services::workflow::RetryPolicy;
+    ///
+    /// let policy = RetryPolicy { factor: 3.0, ..RetryPolicy::default() };
+    /// assert_eq!(policy.pause_after(1), Duration::from_millis(50));
+    /// assert_eq!(policy.pause_after(3), Duration::from_millis(450));
+    /// ```
     pub fn pause_after(&self, attempt: u32) -> Duration {
         let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
         let pause = self.first_pause.as_secs_f64() * self.factor.max(1.0).powi(exponent);

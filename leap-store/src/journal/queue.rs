@@ -49,7 +49,8 @@ struct Inner {
     scheduled: bool,
     /// When the first entry that was not taken arrived; kept for a fixed group commit only.
     since: Option<Instant>,
-    wakers: BTreeMap<u64, Waker>,
+    /// Who waits for a ticket; several may wait for one, and are numbered.
+    wakers: BTreeMap<(Ticket, usize), Waker>,
     failure: Option<JournalError>,
     closed: bool,
     /// The newest version queued, truncations applied.
@@ -235,7 +236,7 @@ impl Queue {
             inner = self.inner.lock();
         }
         inner.told = inner.acknowledged;
-        let first_later = inner.told + 1;
+        let first_later = (inner.told + 1, 0);
         let later = inner.wakers.split_off(&first_later);
         let wakers = std::mem::replace(&mut inner.wakers, later);
         drop(inner);
@@ -271,7 +272,16 @@ impl Queue {
         if let Some(error) = &inner.failure {
             return Poll::Ready(Err(error.clone()));
         }
-        inner.wakers.insert(ticket, context.waker().clone());
+        let mut same = inner.wakers.range((ticket, 0)..=(ticket, usize::MAX));
+        if !same
+            .clone()
+            .any(|(_, waker)| waker.will_wake(context.waker()))
+        {
+            let number = same.next_back().map_or(0, |(&(_, newest), _)| newest + 1);
+            inner
+                .wakers
+                .insert((ticket, number), context.waker().clone());
+        }
         Poll::Pending
     }
 

@@ -82,6 +82,22 @@ fn lock(path: &Path, operation: FlockOperation) -> Result<File, StoreError> {
 /// Keeps other nodes out of a data directory until it is dropped or the process ends.
 ///
 /// It is apart from claims: the child processes of one node may work in the node's directory under their own names.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use leap_store::{Store, StoreOptions};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path().to_str().unwrap();
+/// let store = Store::open(directory, StoreOptions::default()).await?;
+/// let lock = store.lock_directory().await?;
+/// assert!(store.lock_directory().await.is_err(), "for other nodes too");
+/// drop(lock);
+/// store.lock_directory().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "the directory is free again once this is dropped"]
 pub struct DirectoryLock {

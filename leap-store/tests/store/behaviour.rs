@@ -59,6 +59,7 @@ behaviours! {
     callbacks_run_once_and_in_order,
     a_fixed_group_commit_batches,
     injected_latency_keeps_the_order,
+    all_who_wait_for_one_entry_hear_of_it,
     close_waits_and_then_refuses,
     truncated_numbers_are_used_again,
     a_checkpoint_stands_for_its_records,
@@ -207,6 +208,17 @@ async fn injected_latency_keeps_the_order(place: &Place) -> Result<()> {
         (1..=50).collect::<Vec<_>>()
     );
     assert_eq!(versions(&place.claim("latency").await?.recovered).len(), 50);
+    Ok(())
+}
+
+async fn all_who_wait_for_one_entry_hear_of_it(place: &Place) -> Result<()> {
+    // Long enough for both to be waiting before the entry is durable.
+    let late = |options: &mut leap_store::StoreOptions| options.latency = Duration::from_millis(50);
+    let claim = place.open_with(late).await?.claim("waiters").await?;
+    let append = tokio::spawn(claim.journal.append(1, payload(1)));
+    let flush = tokio::spawn(claim.journal.flush());
+    let both = async { anyhow::Ok((append.await??, flush.await??)) };
+    tokio::time::timeout(Duration::from_secs(20), both).await??;
     Ok(())
 }
 

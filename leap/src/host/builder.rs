@@ -38,6 +38,16 @@ pub struct ObjectOptions {
 }
 
 /// Why a host cannot start.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::{Host, HostError};
+///
+/// let refused = Host::builder().listen("no address").start().await.err();
+/// assert!(matches!(refused, Some(HostError::Listen { .. })));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
@@ -65,7 +75,7 @@ impl From<TransportError> for HostError {
 /// Settings of a host that is about to start; see [`Host::builder`].
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// use leap::{Host, Store, StoreOptions};
 ///
 /// # let directory = tempfile::tempdir()?;
@@ -76,8 +86,8 @@ impl From<TransportError> for HostError {
 /// // … and all others join it, each with a store of its own or one that all share.
 /// let other = Host::builder().join(first.address().unwrap()).listen("127.0.0.1:0").start().await?;
 /// # drop(other);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Default)]
 #[must_use = "a builder does nothing until it is started"]
@@ -92,6 +102,23 @@ pub struct HostBuilder {
 
 impl HostBuilder {
     /// Keeps journals in `store`. Without this, in this process's memory: for tests only.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::{Host, Store, StoreOptions};
+    /// # use leap::testing::Counter;
+    ///
+    /// let store = Store::open("memory:", StoreOptions::default()).await?; // or a directory, or s3://…
+    /// let host = Host::builder().store(store.clone()).start().await?;
+    /// host.add::<Counter>("counter").await?.change_released(|counter| counter.record(1)).await?;
+    /// drop(host);
+    /// // What was released is there for every host that comes later.
+    /// let host = Host::builder().store(store).start().await?;
+    /// let counter = host.add::<Counter>("counter").await?;
+    /// assert_eq!(counter.view_released(|counter| counter.0).await?, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn store(mut self, store: Store) -> Self {
         self.store = Some(store);
         self
@@ -99,6 +126,20 @@ impl HostBuilder {
 
     /// Joins the cluster whose coordinator is at `url` (`http://host:port`). Without this the host
     /// embeds a coordinator of its own, whose log is in the store.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::Host;
+    ///
+    /// let first = Host::builder().listen("127.0.0.1:0").start().await?;
+    /// # let url = first.address().unwrap();
+    /// let other = Host::builder().join(url).listen("127.0.0.1:0").start().await?;
+    /// other.add::<leap::testing::Counter>("counter").await?.ready().await?;
+    /// let cluster = first.status().await.coordinator.expect("it embeds the coordinator");
+    /// assert!(cluster.members.contains_key("counter"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn join(mut self, url: impl Into<String>) -> Self {
         self.cluster = Some(url.into());
         self
@@ -106,18 +147,49 @@ impl HostBuilder {
 
     /// Listens on `address` (`host:port`; port 0 takes any that is free) for other processes, calls
     /// from outside and HTTP. A host that embeds a coordinator and does not listen is a cluster of one.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// let host = leap::Host::builder().listen("127.0.0.1:0").start().await?;
+    /// let address = host.address().expect("it listens");
+    /// assert!(address.starts_with("http://127.0.0.1:"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = Some(address.into());
         self
     }
 
     /// How objects run unless they are given something else.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::{Host, ObjectOptions, Speculation};
+    ///
+    /// let cautious = ObjectOptions { speculation: Speculation::Off, ..ObjectOptions::default() };
+    /// let host = Host::builder().defaults(cautious).start().await?;
+    /// # host.add::<leap::testing::Counter>("counter").await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn defaults(mut self, defaults: ObjectOptions) -> Self {
         self.defaults = defaults;
         self
     }
 
     /// Serves these HTTP routes on the same port.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use axum::{Router, routing};
+    ///
+    /// let routes = Router::new().route("/health", routing::get(async || "well"));
+    /// let host = leap::Host::builder().listen("127.0.0.1:0").routes(routes).start().await?;
+    /// println!("curl {}/health", host.address().unwrap());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn routes(mut self, routes: axum::Router) -> Self {
         self.routes = routes;
         self
@@ -129,6 +201,18 @@ impl HostBuilder {
     }
 
     /// Starts the host. It works until the last clone of it is dropped or [`Host::shutdown`].
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::Host;
+    ///
+    /// let host = Host::builder().start().await?;
+    /// let clone = host.clone();
+    /// drop(host);
+    /// clone.add::<leap::testing::Counter>("counter").await?.ready().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

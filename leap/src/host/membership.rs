@@ -6,6 +6,19 @@ use super::Host;
 use crate::coordinator::Removal;
 
 /// Why a member was not removed.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::{Host, RemoveError};
+///
+/// let host = Host::builder().start().await?;
+/// assert_eq!(host.remove("nobody").await, Err(RemoveError::NoMember));
+/// // Decisions are the coordinator's.
+/// let other = Host::builder().join("http://127.0.0.1:1").start().await?;
+/// assert_eq!(other.remove("nobody").await, Err(RemoveError::NotTheCoordinator));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoveError {
@@ -31,6 +44,22 @@ impl Host {
     ///
     /// An object that lives is ended by it; when it is hosted again, it joins anew with what was inside the
     /// boundary.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::testing::{Cluster, Counter};
+    ///
+    /// let cluster = Cluster::new().await;
+    /// cluster.host("a").await.add::<Counter>("counter").await?.ready().await?;
+    /// // The machine burns down.
+    /// cluster.crash("a");
+    /// let coordinator = cluster.host(Cluster::COORDINATOR).await;
+    /// coordinator.remove("counter").await?;
+    /// let status = coordinator.status().await.coordinator.unwrap();
+    /// assert!(status.members.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # When the boundary is not known
     ///

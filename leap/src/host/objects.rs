@@ -22,8 +22,22 @@ use crate::turnstile::Pass;
 /// Objects.
 impl Host {
     /// Hosts the service `S` as the object called `name`, as its newest incarnation, with what its
-    /// journal in this host's store holds. Whoever hosted it before is shut out (rule P12). See the
-    /// example at [`Host`].
+    /// journal in this host's store holds. Whoever hosted it before is shut out (rule P12).
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap::testing::Counter;
+    /// # let host = leap::Host::builder().start().await?;
+    /// let counter = host.add::<Counter>("counter").await?;
+    /// counter.change_released(|counter| counter.record(1)).await?;
+    /// // A new life of the same object, with all that was released.
+    /// let successor = host.add::<Counter>("counter").await?;
+    /// assert_eq!(successor.view_released(|counter| counter.0).await?, 1);
+    /// counter.stopped().await;
+    /// assert!(counter.ready().await.is_err(), "the old life is over");
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -33,6 +47,24 @@ impl Host {
     }
 
     /// As [`Host::add`], with options of its own.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use std::time::Duration;
+    ///
+    /// use leap::{GroupCommit, ObjectOptions};
+    /// # use leap::testing::Counter;
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// let bundled = ObjectOptions {
+    ///     group_commit: GroupCommit::Fixed(Duration::from_millis(2)),
+    ///     ..ObjectOptions::default()
+    /// };
+    /// let counter = host.add_with::<Counter>("counter", bundled).await?;
+    /// counter.change_released(|counter| counter.record(1)).await?; // takes 2 ms at least
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -46,6 +78,20 @@ impl Host {
     }
 
     /// Hosts any state object under `name`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::{Journaled, ObjectOptions};
+    /// # use leap::testing::Counter;
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// // Any `StateObject`; this one is what `Host::add` makes.
+    /// let state = Journaled::<Counter>::open(host.store(), "counter").await?;
+    /// let counter = host.add_object("counter", state, ObjectOptions::default())?;
+    /// counter.action(|state, context| state.change(context, |counter| counter.record(1))).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -13,7 +13,26 @@ use crate::state_object::StateError;
 impl Host {
     /// Hosts the service `S` under `name` for as long as the host lives: whenever it stops because
     /// its storage failed or its code panicked, it is brought back when the cause is gone. It stays
-    /// away when a newer incarnation has taken over. See the example at [`Host`].
+    /// away when a newer incarnation has taken over.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::ObjectOptions;
+    /// use leap::testing::Counter;
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// let (lives, mut started) = tokio::sync::mpsc::unbounded_channel();
+    /// let options = ObjectOptions::default();
+    /// host.supervise::<Counter>("counter", options, move |life| lives.send(life).unwrap()).await?;
+    /// let first = started.recv().await.unwrap();
+    ///
+    /// let panic = async move { first.change(|_counter| -> () { panic!("a bug") }).await };
+    /// assert!(tokio::spawn(panic).await.is_err());
+    /// let second = started.recv().await.unwrap();
+    /// second.change(|counter| counter.record(1)).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -12,6 +12,20 @@ use crate::service::CallError;
 const KEPT: usize = 65_536;
 
 /// The longest idempotency key, in bytes. An object keeps its newest keys in memory and in every checkpoint.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::{CallError, MAX_IDEMPOTENCY_KEY_BYTES, ObjectClient};
+///
+/// # let host = leap::Host::builder().start().await?;
+/// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+/// let key = "k".repeat(MAX_IDEMPOTENCY_KEY_BYTES + 1);
+/// let client = ObjectClient::new(host, "counter").idempotency_key(key);
+/// let refused = client.call::<u64>("add", &1).await;
+/// assert!(matches!(refused, Err(CallError::BadRequest { .. })));
+/// # Ok(())
+/// # });
+/// ```
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
 
 /// Refuses a key that no call of `method` can have.

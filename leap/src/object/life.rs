@@ -9,6 +9,20 @@ use super::protocol::{Event, Protocol};
 use crate::observation::Stopped;
 
 /// Where a hosted object is in its life.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::{LifePhase, Stopped};
+///
+/// # let host = leap::Host::builder().start().await?;
+/// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+/// counter.ready().await?;
+/// assert_eq!(counter.life().borrow().phase, LifePhase::Active);
+/// counter.leave().await?;
+/// assert_eq!(counter.life().borrow().phase, LifePhase::Stopped(Stopped::Left));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LifePhase {
     /// It waits to be admitted, or brings back an older state.
@@ -20,6 +34,19 @@ pub enum LifePhase {
 }
 
 /// What [`Object::life`](crate::Object::life) tells.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::{LifePhase, WorldLine};
+///
+/// # let host = leap::Host::builder().start().await?;
+/// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+/// let mut life = counter.life();
+/// let now = life.wait_for(|life| life.phase == LifePhase::Active).await?;
+/// assert_eq!(now.world_line, WorldLine(0));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Life {
     /// Where it is.

@@ -30,6 +30,18 @@ pub(super) const POISONED: u8 = 4;
 pub(super) const HURRIED: u8 = 8;
 
 /// The object is not running actions just now.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::NotActive;
+///
+/// # let host = leap::Host::builder().start().await?;
+/// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+/// counter.leave().await?;
+/// assert_eq!(counter.try_action(|_state, _context| ()), Err(NotActive));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the object is not active")]
 pub struct NotActive;

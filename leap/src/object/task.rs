@@ -354,7 +354,7 @@ fn persisted<S: StateObject>(
     ticket: leap_core::PersistTicket,
 ) -> PersistDone {
     let shared = shared.clone();
-    PersistDone(Box::new(move |result| match result {
+    PersistDone::new(move |result| match result {
         Ok(()) => {
             let left = shared.protocol.handle_with(Input::Persisted(ticket));
             perform_committed(&shared, left);
@@ -364,7 +364,7 @@ fn persisted<S: StateObject>(
             }
         }
         Err(error) => shared.protocol.tell(Event::StorageFailed(error)),
-    }))
+    })
 }
 
 fn perform_committed<S: StateObject>(shared: &Shared<S>, effects: Vec<Effect>) {

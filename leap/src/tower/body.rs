@@ -22,6 +22,24 @@ pin_project! {
     /// when what it depends on was told with the head of the response, or is inside the boundary
     /// (rule P8). If it is rolled back instead, the body ends with an error: a gRPC stream with the
     /// status `UNAVAILABLE` (`ABORTED` for a caller that is inside), any other is broken off.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use axum::body::{Body, to_bytes};
+    /// use leap::tower::{ReleasedBody, ServerLayer};
+    /// use tower::{Layer, Service, service_fn};
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// let handler = service_fn(async |_: http::Request<Body>| {
+    ///     Ok::<_, std::convert::Infallible>(http::Response::new(Body::from("well")))
+    /// });
+    /// let mut service = ServerLayer::new(&host).layer(handler);
+    /// let response = service.call(http::Request::new(Body::empty())).await?;
+    /// let body: ReleasedBody<Body> = response.into_body();
+    /// assert_eq!(to_bytes(Body::new(body), 100).await?, "well");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub struct ReleasedBody<B> {
         #[pin]
         source: Source<B>,

@@ -31,7 +31,7 @@ use super::{
 /// use leap::tower::{ClientLayer, Speculative};
 /// use tower::{ServiceBuilder, service_fn};
 ///
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// # let host = leap::Host::builder().start().await?;
 /// # let channel = service_fn(async |_: http::Request<String>| Ok::<_, tower::BoxError>(http::Response::new(())));
 /// // `channel` may be a `tonic::transport::Channel`: give the result to a generated client.
@@ -41,14 +41,14 @@ use super::{
 /// let call = async {
 ///     // Whoever calls here sends and sees speculation.
 /// # use tower::Service as _;
-/// # client.call(http::Request::new(String::new())).await?;
-/// # Ok::<_, tower::BoxError>(())
+/// # client.call(http::Request::new(String::new())).await.unwrap();
+/// # Ok::<_, std::io::Error>(())
 /// };
 /// speculative.scope(call).await?;
 /// // Before the outside world is told what came of it:
 /// speculative.barrier().await?;
-/// # Ok::<_, tower::BoxError>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Clone, Debug)]
 pub struct ClientLayer {
@@ -72,6 +72,15 @@ impl Default for ClientLayer {
 
 impl ClientLayer {
     /// For calls to services with a [`ServerLayer`](super::ServerLayer).
+    ///
+    /// ```
+    /// # let channel = tower::service_fn(async |_: http::Request<String>| Ok::<_, tower::BoxError>(http::Response::new(())));
+    /// use leap::tower::ClientLayer;
+    /// use tower::Layer;
+    ///
+    /// // `channel` may be a `tonic::transport::Channel`.
+    /// let client = ClientLayer::new().layer(channel);
+    /// ```
     pub fn new() -> Self {
         Self {
             callee: Callee::Inside,
@@ -81,6 +90,26 @@ impl ClientLayer {
 
     /// For calls to services that know nothing of speculation, such as somebody else's payment API: a
     /// request leaves when all that the calling sthread has seen is inside the boundary (rule P8).
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::tower::{ClientLayer, Speculative};
+    /// use tower::{Layer, Service};
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// # let payments = tower::service_fn(async |_: http::Request<String>| Ok::<_, tower::BoxError>(http::Response::new(())));
+    /// let mut payments = ClientLayer::outside().layer(payments);
+    /// let speculative = Speculative::new(host.sthread().await);
+    /// speculative.change(&counter, |counter| counter.record(1)).await?;
+    /// // Nobody is charged for a change that could still be lost.
+    /// let charge = http::Request::post("https://payments.example/charge").body(String::new())?;
+    /// let charged = speculative.scope(async { payments.call(charge).await }).await;
+    /// assert!(charged.is_ok());
+    /// # assert_eq!(host.status().await.objects[0].committed, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn outside() -> Self {
         Self {
             callee: Callee::Outside,
@@ -89,6 +118,14 @@ impl ClientLayer {
     }
 
     /// How long a response that is ahead of what this host knows may wait for it; 10 s unless set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use leap::tower::ClientLayer;
+    ///
+    /// let layer = ClientLayer::new().patience(Duration::from_secs(2));
+    /// ```
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -151,6 +188,14 @@ impl<S> Layer<S> for ClientLayer {
 ///
 /// Its errors are those of the client, and [`SpeculationError`] (for gRPC as the source of a
 /// [`tonic::Status`] with the code that the module documentation gives for it).
+///
+/// ```
+/// # let channel = tower::service_fn(async |_: http::Request<String>| Ok::<_, tower::BoxError>(http::Response::new(())));
+/// use leap::tower::{ClientLayer, ClientService};
+/// use tower::ServiceBuilder;
+///
+/// let client: ClientService<_> = ServiceBuilder::new().layer(ClientLayer::new()).service(channel);
+/// ```
 #[derive(Clone, Debug)]
 pub struct ClientService<S> {
     inner: S,

@@ -14,6 +14,16 @@ use crate::{BarrierError, ReceiveError, Stopped};
 ///
 /// Handlers can return it, as the error of an axum handler or (by `?`) as a [`tonic::Status`]. A
 /// [`ClientLayer`](super::ClientLayer) fails calls with it; for gRPC calls it is the source of the status.
+///
+/// ```
+/// use leap::WorldLine;
+/// use leap::tower::SpeculationError;
+///
+/// let refused = tonic::Status::from(SpeculationError::WorldLineOver { current: WorldLine(3) });
+/// assert_eq!(refused.code(), tonic::Code::Aborted);
+/// // What a caller needs to send it again:
+/// assert_eq!(refused.metadata().get("leap-world-line").unwrap(), "3");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpeculationError {

@@ -141,6 +141,19 @@ pub fn grpc_header(metadata: &MetadataMap) -> Result<Option<Header>, Speculation
 }
 
 /// Lets a gRPC message say what it depends on; see [`grpc_header`].
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use leap::tower::set_grpc_header;
+///
+/// # let host = leap::Host::builder().start().await?;
+/// let mut sthread = host.sthread().await;
+/// let mut request = tonic::Request::new("a message");
+/// set_grpc_header(request.metadata_mut(), &sthread.header()?);
+/// assert!(request.metadata().contains_key("leap-header-bin"));
+/// # Ok(())
+/// # });
+/// ```
 pub fn set_grpc_header(metadata: &mut MetadataMap, header: &Header) {
     Manner::Grpc.insert(header, metadata.as_mut());
 }

@@ -41,13 +41,13 @@ const HOST_GONE: SpeculationError = SpeculationError::Stopped(Stopped::HostGone)
 /// use leap::Host;
 /// use leap::tower::ServerLayer;
 ///
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # leap::testing::run_example(async {
 /// let host = Host::builder().start().await?;
 /// let layer = ServerLayer::new(&host).patience(Duration::from_secs(2));
 /// let routes: Router = Router::new().route("/", routing::get(async || "well")).layer(layer);
 /// # let _ = routes;
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Clone)]
 pub struct ServerLayer {
@@ -57,6 +57,19 @@ pub struct ServerLayer {
 
 impl ServerLayer {
     /// A layer for services that work with objects of `host`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use axum::{Router, routing};
+    /// use leap::tower::ServerLayer;
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// let routes: Router = Router::new()
+    ///     .route("/", routing::get(async || "well"))
+    ///     .layer(ServerLayer::new(&host));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn new(host: &Host) -> Self {
         let host = host.downgrade();
         Self {
@@ -66,6 +79,18 @@ impl ServerLayer {
     }
 
     /// How long a request that is ahead of what the host knows may wait for it; 10 s unless set.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use std::time::Duration;
+    ///
+    /// use leap::tower::ServerLayer;
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// let layer = ServerLayer::new(&host).patience(Duration::from_secs(2));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -110,6 +135,24 @@ impl<S> Layer<S> for ServerLayer {
 }
 
 /// What [`ServerLayer`] makes of a service.
+///
+/// ```
+/// # leap::testing::run_example(async {
+/// use axum::body::Body;
+/// use leap::tower::{ServerLayer, ServerService, Speculative};
+/// use tower::{Layer, Service, service_fn};
+///
+/// # let host = leap::Host::builder().start().await?;
+/// let handler = service_fn(async |request: http::Request<Body>| {
+///     assert!(request.extensions().get::<Speculative>().is_some(), "the layer has made it one");
+///     Ok::<_, std::convert::Infallible>(http::Response::new(Body::from("well")))
+/// });
+/// let mut service: ServerService<_> = ServerLayer::new(&host).layer(handler);
+/// let response = service.call(http::Request::new(Body::empty())).await?;
+/// assert_eq!(response.status(), 200);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct ServerService<S> {
     inner: S,

@@ -27,12 +27,9 @@ tokio::task_local! {
 /// [`ClientLayer`](super::ClientLayer).
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// # use leap::{Host, Machine, Service};
-/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
-/// # struct Counter(u64);
-/// # impl Machine for Counter { type Change = u64; fn apply(&mut self, by: u64) { self.0 += by; } }
-/// # impl Service for Counter {}
+/// # leap::testing::run_example(async {
+/// # use leap::Host;
+/// # use leap::testing::Counter;
 /// # let host = Host::builder().start().await?;
 /// # let counter = host.add::<Counter>("counter").await?;
 /// use leap::tower::Speculative;
@@ -42,8 +39,8 @@ tokio::task_local! {
 /// // Whoever has a clone depends on the action too, and so does code that runs in its scope.
 /// let current = speculative.scope(async { Speculative::current() }).await;
 /// current.expect("it runs in the scope").barrier().await?;
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Clone, Debug)]
 pub struct Speculative {
@@ -52,6 +49,17 @@ pub struct Speculative {
 
 impl Speculative {
     /// Shares `sthread`.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::tower::Speculative;
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// let speculative = Speculative::new(host.sthread().await);
+    /// speculative.barrier().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn new(sthread: SThread) -> Self {
         let sthread = Arc::new(Mutex::new(sthread));
         Self { sthread }
@@ -59,11 +67,40 @@ impl Speculative {
 
     /// The one that the running task works with, if any. A task that is spawned does not inherit it:
     /// see [`Speculative::scope`].
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::tower::Speculative;
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// assert!(Speculative::current().is_none());
+    /// let speculative = Speculative::new(host.sthread().await);
+    /// speculative.scope(async { assert!(Speculative::current().is_some()) }).await;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn current() -> Option<Self> {
         CURRENT.try_with(Self::clone).ok()
     }
 
     /// The one of a tonic request.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::tower::Speculative;
+    ///
+    /// /// A handler of a service below a `ServerLayer`.
+    /// async fn add(request: tonic::Request<u64>) -> Result<tonic::Response<u64>, tonic::Status> {
+    ///     let speculative = Speculative::of(&request)?;
+    ///     // … with what the caller depends on …
+    ///     Ok(tonic::Response::new(*request.get_ref()))
+    /// }
+    ///
+    /// let refused = add(tonic::Request::new(7)).await.unwrap_err();
+    /// assert_eq!(refused.code(), tonic::Code::Internal, "there is no layer here");
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -74,6 +111,19 @@ impl Speculative {
     }
 
     /// Runs `future` with this as its [`Speculative::current`].
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// use leap::tower::Speculative;
+    ///
+    /// # let host = leap::Host::builder().start().await?;
+    /// let speculative = Speculative::new(host.sthread().await);
+    /// // A task that is spawned works with the same sthread if it is told so.
+    /// let work = async move { speculative.scope(async { Speculative::current().is_some() }).await };
+    /// assert!(tokio::spawn(work).await?);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn scope<F: Future>(&self, future: F) -> F::Output {
         CURRENT.scope(self.clone(), future).await
     }
@@ -84,11 +134,39 @@ impl Speculative {
     }
 
     /// The sthread as it is now; it and this go separate ways from here.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap::tower::Speculative;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let speculative = Speculative::new(host.sthread().await);
+    /// let mut before = speculative.sthread();
+    /// speculative.change(&counter, |counter| counter.record(1)).await?;
+    /// assert!(before.header()?.dependencies.is_empty(), "it has not seen the change");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn sthread(&self) -> SThread {
         self.sthread.lock().clone()
     }
 
     /// What must go along with every message; see [`SThread::header`].
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap::tower::Speculative;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let speculative = Speculative::new(host.sthread().await);
+    /// let version = speculative.act(&counter, |_state, context| context.version()).await?;
+    /// let header = speculative.header()?;
+    /// // It names the action's version, until that is inside the boundary.
+    /// let named = header.dependencies.version_of(counter.id());
+    /// assert!(named.is_none_or(|named| named == version));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -98,6 +176,23 @@ impl Speculative {
     }
 
     /// Consumes a message with `header`; see [`SThread::receive`].
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap::tower::Speculative;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let header = counter.change(|counter| {
+    ///     counter.record(1);
+    ///     counter.context().header()
+    /// });
+    /// let speculative = Speculative::new(host.sthread().await);
+    /// speculative.receive(&header.await?).await?;
+    /// speculative.barrier().await?; // waits until the change is durable
+    /// # assert_eq!(host.status().await.objects[0].durable, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -118,6 +213,20 @@ impl Speculative {
 
     /// Waits until all it has seen so far is inside the boundary (rule P8). Others go on meanwhile.
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap::tower::Speculative;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let speculative = Speculative::new(host.sthread().await);
+    /// speculative.change(&counter, |counter| counter.record(1)).await?;
+    /// speculative.barrier().await?;
+    /// println!("counted, for good");
+    /// # assert_eq!(host.status().await.objects[0].committed, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`SThread::barrier`].
@@ -129,6 +238,23 @@ impl Speculative {
 
     /// Runs an action of `object` that consumes what this has seen, and then sees the action. Waits for
     /// whatever must come first.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap::tower::Speculative;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let speculative = Speculative::new(host.sthread().await);
+    /// let sum = speculative.act(&counter, |state, context| {
+    ///     state.change(context, |counter| {
+    ///         counter.record(5);
+    ///         counter.0
+    ///     })
+    /// });
+    /// assert_eq!(sum.await?, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -157,6 +283,21 @@ impl Speculative {
 
     /// As [`Speculative::act`], for an object that keeps a journal.
     ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap::tower::Speculative;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// let speculative = Speculative::new(host.sthread().await);
+    /// let sum = speculative.change(&counter, |counter| {
+    ///     counter.record(5);
+    ///     counter.0
+    /// });
+    /// assert_eq!(sum.await?, 5);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Speculative::act`].
@@ -171,6 +312,20 @@ impl Speculative {
 
     /// Looks at `object` in an action that changes nothing, and sees what that depends on. The object does
     /// not come to depend on this.
+    ///
+    /// ```
+    /// # leap::testing::run_example(async {
+    /// # use leap::tower::Speculative;
+    /// # let host = leap::Host::builder().start().await?;
+    /// # let counter = host.add::<leap::testing::Counter>("counter").await?;
+    /// counter.change(|counter| counter.record(5)).await?;
+    /// let speculative = Speculative::new(host.sthread().await);
+    /// let count = speculative.read(&counter, |state| state.view(|counter| counter.0)).await?;
+    /// assert_eq!(count, 5);
+    /// speculative.barrier().await?; // before anybody outside is told
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
