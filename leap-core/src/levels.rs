@@ -72,6 +72,13 @@ use crate::rules::Rules;
 mod tests;
 
 /// There is no such open level.
+///
+/// ```
+/// use leap_core::levels::{Levels, NoLevel};
+///
+/// let mut levels = Levels::<(), ()>::new();
+/// assert_eq!(levels.abort(0), Err(NoLevel { level: 0, open: 0 }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("level {level} is not open, {open} levels are")]
 pub struct NoLevel {
@@ -88,6 +95,20 @@ pub struct NoLevel {
 /// older one is committed, the newer ones are renumbered.
 ///
 /// Every value of this type is a possible one, whatever it was decoded from.
+///
+/// ```
+/// use leap_core::levels::Levels;
+///
+/// let mut levels = Levels::<&str, ()>::new();
+/// let outer = levels.speculate();
+/// levels.hold("first");
+/// let inner = levels.speculate();
+/// levels.hold("second");
+/// // The older one becomes part of what is around it, and the newer one takes its number.
+/// assert_eq!(levels.commit(outer)?, ["first"]);
+/// assert_eq!(levels.commit(inner - 1)?, ["second"]);
+/// # Ok::<(), leap_core::levels::NoLevel>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Levels<T, M> {
     #[serde(skip)]
@@ -113,6 +134,13 @@ impl<T, M> Default for Levels<T, M> {
 /// Building one, and asking it.
 impl<T, M> Levels<T, M> {
     /// No open level, and nothing received.
+    ///
+    /// ```
+    /// use leap_core::levels::Levels;
+    ///
+    /// let levels = Levels::<String, String>::new();
+    /// assert_eq!((levels.open(), levels.waiting()), (0, 0));
+    /// ```
     pub fn new() -> Self {
         Self {
             rules: Rules::default(),
@@ -122,6 +150,15 @@ impl<T, M> Levels<T, M> {
     }
 
     /// Obeys `rules` instead of all; for the simulator.
+    ///
+    /// ```
+    /// use leap_core::{Rules, levels::Levels};
+    ///
+    /// let mut levels = Levels::<(), ()>::new().with_rules(Rules::default());
+    /// levels.speculate();
+    /// // As everywhere but in a simulation that wants to see it go wrong.
+    /// assert_eq!(levels.hold(()), None);
+    /// ```
     #[must_use]
     pub fn with_rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
@@ -129,11 +166,28 @@ impl<T, M> Levels<T, M> {
     }
 
     /// How many levels are open.
+    ///
+    /// ```
+    /// use leap_core::levels::Levels;
+    ///
+    /// let mut levels = Levels::<(), ()>::new();
+    /// levels.speculate();
+    /// levels.speculate();
+    /// assert_eq!(levels.open(), 2);
+    /// ```
     pub fn open(&self) -> usize {
         self.open.len()
     }
 
     /// How many messages wait to be consumed.
+    ///
+    /// ```
+    /// use leap_core::levels::Levels;
+    ///
+    /// let mut levels = Levels::<(), _>::new();
+    /// levels.receive("a question");
+    /// assert_eq!(levels.waiting(), 1);
+    /// ```
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -143,6 +197,17 @@ impl<T, M> Levels<T, M> {
 impl<T, M> Levels<T, M> {
     /// The object makes something for others: keeps it in the newest open level, or hands it back to be given to
     /// the participant at once if there is none (rule P16).
+    ///
+    /// ```
+    /// use leap_core::levels::Levels;
+    ///
+    /// let mut levels = Levels::<_, ()>::new();
+    /// // To be sent now …
+    /// assert_eq!(levels.hold("a line"), Some("a line"));
+    /// levels.speculate();
+    /// // … and to be kept.
+    /// assert_eq!(levels.hold("another"), None);
+    /// ```
     #[must_use = "what is handed back is not held by anybody"]
     pub fn hold(&mut self, made: T) -> Option<T> {
         match self.open.last_mut() {
@@ -155,11 +220,33 @@ impl<T, M> Levels<T, M> {
     }
 
     /// The participant delivers a message, to be consumed after all that waits already.
+    ///
+    /// ```
+    /// use leap_core::levels::Levels;
+    ///
+    /// let mut levels = Levels::<(), _>::new();
+    /// levels.receive(1);
+    /// levels.receive(2);
+    /// assert_eq!((levels.consume(), levels.consume()), (Some(1), Some(2)));
+    /// ```
     pub fn receive(&mut self, message: M) {
         self.waiting.push_back(message);
     }
 
     /// The object consumes the next message, if one waits.
+    ///
+    /// ```
+    /// use leap_core::levels::Levels;
+    ///
+    /// let mut levels = Levels::<(), _>::new();
+    /// levels.receive("a question");
+    /// let level = levels.speculate();
+    /// assert_eq!(levels.consume(), Some("a question"));
+    /// assert_eq!(levels.consume(), None);
+    /// levels.abort(level)?;
+    /// assert_eq!(levels.consume(), Some("a question"));
+    /// # Ok::<(), leap_core::levels::NoLevel>(())
+    /// ```
     pub fn consume(&mut self) -> Option<M>
     where
         M: Clone,
@@ -175,6 +262,13 @@ impl<T, M> Levels<T, M> {
 /// Opening and closing levels.
 impl<T, M> Levels<T, M> {
     /// Opens a level inside all that are open, and answers its number.
+    ///
+    /// ```
+    /// use leap_core::levels::Levels;
+    ///
+    /// let mut levels = Levels::<(), ()>::new();
+    /// assert_eq!((levels.speculate(), levels.speculate()), (0, 1));
+    /// ```
     pub fn speculate(&mut self) -> usize {
         self.open.push(Level {
             held: Vec::new(),
@@ -190,6 +284,19 @@ impl<T, M> Levels<T, M> {
     /// # Errors
     ///
     /// [`NoLevel`] if it is not open; nothing has changed then.
+    ///
+    /// ```
+    /// use leap_core::levels::Levels;
+    ///
+    /// let mut levels = Levels::<_, ()>::new();
+    /// let outer = levels.speculate();
+    /// let inner = levels.speculate();
+    /// levels.hold("a line");
+    /// assert!(levels.commit(inner)?.is_empty());
+    /// assert_eq!(levels.commit(outer)?, ["a line"]);
+    /// assert!(levels.commit(outer).is_err());
+    /// # Ok::<(), leap_core::levels::NoLevel>(())
+    /// ```
     #[must_use = "what it answers is not held by anybody any more"]
     pub fn commit(&mut self, level: usize) -> Result<Vec<T>, NoLevel> {
         self.check(level)?;
@@ -210,6 +317,19 @@ impl<T, M> Levels<T, M> {
     /// # Errors
     ///
     /// [`NoLevel`] if it is not open; nothing has changed then.
+    ///
+    /// ```
+    /// use leap_core::levels::Levels;
+    ///
+    /// let mut levels = Levels::<_, ()>::new();
+    /// let outer = levels.speculate();
+    /// levels.speculate();
+    /// levels.hold("a line");
+    /// levels.abort(outer)?;
+    /// // The newer one is gone as well.
+    /// assert_eq!(levels.open(), 0);
+    /// # Ok::<(), leap_core::levels::NoLevel>(())
+    /// ```
     pub fn abort(&mut self, level: usize) -> Result<(), NoLevel> {
         self.check(level)?;
         let aborted = self.open.split_off(level);

@@ -33,7 +33,7 @@ const NAME_WASMTIME: [&str; 2] = ["leap-vm", "bench"];
 pub(crate) const ROOMS: &[Room] = &[
     Room {
         name: "leap-core",
-        names_only: Some(&["bytes", "postcard", "serde", "thiserror"]),
+        names_only: Some(&["bytes", "postcard", "serde", "smallvec", "thiserror"]),
         never_reaches: &["tokio", "rand", "getrandom"],
         because: "the protocol knows no async, clock, randomness, file, socket or Wasm",
         ..UNLIMITED
