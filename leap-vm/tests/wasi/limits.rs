@@ -89,10 +89,14 @@ fn memories_are_limited_together() -> Result<()> {
     let mut program = stage.program(limits(100))?;
     assert_eq!(stage.exit_code(&mut program)?, 16);
     let refused = stage.program(limits(2));
-    let Err(ProgramError::Process(VmError::Instantiate { message })) = refused else {
+    let Err(ProgramError::Process(VmError::Memory {
+        needed_bytes,
+        limit_bytes,
+    })) = refused
+    else {
         anyhow::bail!("it was not refused");
     };
-    assert!(message.contains("exceeds memory limits"), "{message}");
+    assert_eq!((needed_bytes, limit_bytes), (3 * PAGE, 2 * PAGE));
     Ok(())
 }
 
@@ -166,7 +170,7 @@ fn tables_are_limited_and_captures_are_not() -> Result<()> {
     });
     assert!(matches!(
         refused,
-        Err(ProgramError::Process(VmError::Instantiate { .. }))
+        Err(ProgramError::Process(VmError::Memory { .. }))
     ));
     Ok(())
 }
