@@ -192,7 +192,7 @@ impl<'de> Deserialize<'de> for DependencySet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let entries = Vec::<(ObjectId, Version)>::deserialize(deserializer)?;
         if entries.is_sorted_by(|a, b| a.0 < b.0) {
-            let entries = entries.into_iter().collect();
+            let entries = SmallVec::from_vec(entries);
             Ok(Self { entries })
         } else {
             Err(D::Error::custom("objects are not in ascending order"))

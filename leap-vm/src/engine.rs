@@ -58,7 +58,7 @@ impl Default for EngineOptions {
             back_end: BackEnd::default(),
             stack_bytes: 1 << 20,
             frames_at_once: 128,
-            continuations_at_once: 16,
+            continuations_at_once: 8,
             instrument: Options::default(),
             memories: None,
         }
