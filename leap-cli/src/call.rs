@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use clap::Args;
 
+use crate::http::segment;
+
 /// Run a handler of an object and print its result as JSON.
 ///
 /// The answer comes when everything that it depends on is durable.
@@ -31,8 +33,8 @@ impl Call {
         let url = format!(
             "{}/call/{}/{}",
             self.url.trim_end_matches('/'),
-            self.object,
-            self.method
+            segment(&self.object),
+            segment(&self.method)
         );
         let mut request = http::Request::builder().method(http::Method::POST).uri(url);
         if let Some(key) = &self.idempotency_key {

@@ -59,6 +59,9 @@ struct Outcome {
     audit: Audit,
 }
 
+/// What is compared, each in a directory of that name.
+const MODES: [&str; 2] = ["speculative", "durable"];
+
 #[derive(Serialize)]
 struct Latency {
     p50_ms: f64,
@@ -87,21 +90,30 @@ impl Demo {
             .data
             .clone()
             .unwrap_or_else(|| temporary.path().to_owned());
+        for mode in MODES {
+            let used = directory.join(mode);
+            ensure!(
+                !used.exists(),
+                "{} is of an earlier demo, whose trips would be counted again: name another directory",
+                used.display()
+            );
+        }
         if !self.json {
             crate::say(format_args!(
                 "{} clients book trips; a service is killed every {} ms; every durable write takes {} ms more",
                 self.clients, self.kill_every_ms, self.storage_latency_ms
             ))?;
         }
-        let speculative = self.book(directory.join("speculative"), OnOff::On).await?;
-        let durable = self.book(directory.join("durable"), OnOff::Off).await?;
+        let [speculative, durable] = MODES.map(|mode| directory.join(mode));
+        let speculative = self.book(speculative, OnOff::On).await?;
+        let durable = self.book(durable, OnOff::Off).await?;
         let summary = Summary::of(&speculative, &durable, self.storage_latency_ms);
         if self.json {
             crate::print(&summary)?;
         } else {
             crate::say(format_args!("{}", table(&speculative, &durable)))?;
         }
-        for (mode, outcome) in [("speculative", &speculative), ("durable", &durable)] {
+        for (mode, outcome) in MODES.into_iter().zip([&speculative, &durable]) {
             ensure!(
                 outcome.audit.is_clean(),
                 "the {mode} run broke its promise: {:?}",

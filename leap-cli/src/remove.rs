@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use clap::Args;
 
+use crate::http::segment;
+
 /// Remove an object that will never come back, so that the cluster does not wait for it any more.
 ///
 /// While an object is away, failures cannot be repaired: it might know more than anybody else. Removing it
@@ -26,7 +28,8 @@ pub(crate) struct Remove {
 
 impl Remove {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let url = format!("{}/members/{}", self.url.trim_end_matches('/'), self.object);
+        let node = self.url.trim_end_matches('/');
+        let url = format!("{node}/members/{}", segment(&self.object));
         let answer = crate::http::request(http::Method::DELETE, &url, Bytes::new()).await?;
         if self.json {
             crate::say(format_args!("{}", String::from_utf8_lossy(&answer)))?;

@@ -57,6 +57,9 @@ impl Serve {
             tracing::warn!(%error, "nobody was told where the node is");
         }
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        // Storage is told of a file that may not grow, as of a full disk; the system would end us.
+        let file_size = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        let _ignored = signal(file_size).context("cannot ignore SIGXFSZ")?;
         tokio::select! {
             interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for Ctrl-C")?,
             _ = terminate.recv() => {}

@@ -65,6 +65,17 @@ fn help_teaches() {
     }
 }
 
+/// Trips of an earlier demo would be found booked already.
+#[test]
+fn a_demo_takes_no_directory_of_another() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("durable")).unwrap();
+    let output = leap(&["demo", "--data", directory.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("is of an earlier demo"), "{complaint}");
+}
+
 #[test]
 fn a_node_that_is_not_there_is_told_with_a_hint() {
     let output = leap(&["status", "--url", "http://127.0.0.1:1"]);

@@ -27,11 +27,7 @@ impl Node {
         variables: &[(&str, &str)],
         logs: Stdio,
     ) -> Self {
-        // A process that passes its limit of file size is killed by SIGXFSZ unless that is ignored, which
-        // a child inherits; then writing fails, as on a full disk.
-        let mut process = Command::new("sh")
-            .args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#])
-            .arg(env!("CARGO_BIN_EXE_leap"))
+        let mut process = Command::new(env!("CARGO_BIN_EXE_leap"))
             .args(["serve", "--json", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(options)

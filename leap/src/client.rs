@@ -30,6 +30,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long [`Client::connect`] waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Stands for a timeout beyond all clocks.
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// Something that carries calls to objects: a [`Host`](crate::Host), a [`Client`], a workflow. One of
 /// one's own can stand in the way, or in the place of a cluster:
 ///
@@ -362,7 +365,8 @@ impl Call for Client {
             body,
             idempotency_key: idempotency_key.map(str::to_owned),
         };
-        let deadline = Instant::now() + self.timeout;
+        let now = Instant::now();
+        let deadline = now.checked_add(self.timeout).unwrap_or(now + FOR_EVER);
         let mut pause = Pause::default();
         loop {
             let attempt = self.remote.call(&self.url, request.clone(), false);

@@ -465,7 +465,17 @@ where
             error,
             "an effect failed and is tried again"
         );
-        tokio::time::sleep(policy.pause_after(attempts)).await;
+        pause(run, policy.pause_after(attempts)).await;
+    }
+}
+
+/// Waits, but not for long once the workflow is cancelled.
+async fn pause(run: &Run, mut left: Duration) {
+    const LOOK: Duration = Duration::from_secs(1);
+    while !left.is_zero() && !run.is_cancelled() {
+        let slice = left.min(LOOK);
+        tokio::time::sleep(slice).await;
+        left -= slice;
     }
 }
 

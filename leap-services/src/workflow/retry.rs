@@ -49,8 +49,14 @@ impl RetryPolicy {
     /// let policy = RetryPolicy { factor: 3.0, ..RetryPolicy::default() };
     /// assert_eq!(policy.pause_after(1), Duration::from_millis(50));
     /// assert_eq!(policy.pause_after(3), Duration::from_millis(450));
+    /// let without = RetryPolicy { first_pause: Duration::ZERO, ..policy };
+    /// assert_eq!(without.pause_after(u32::MAX), Duration::ZERO);
     /// ```
     pub fn pause_after(&self, attempt: u32) -> Duration {
+        if self.first_pause.is_zero() {
+            // Zero times a factor beyond all numbers is none.
+            return Duration::ZERO;
+        }
         let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
         let pause = self.first_pause.as_secs_f64() * self.factor.max(1.0).powi(exponent);
         // Too large, or infinite: the longest it is.

@@ -528,6 +528,46 @@ async fn cancelling_ends_what_waits_and_compensates() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(start_paused = true)]
+async fn cancelling_does_not_wait_for_the_next_attempt() -> Result<()> {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let attempts = Arc::new(AtomicU32::new(0));
+    let workflow = {
+        let attempts = attempts.clone();
+        move |ctx: WorkflowContext, (): ()| {
+            let attempts = attempts.clone();
+            async move {
+                let policy = RetryPolicy {
+                    first_pause: HOUR,
+                    longest_pause: HOUR,
+                    ..RetryPolicy::default()
+                };
+                let effect = ctx.effect_with("knock", policy, move |_token| {
+                    attempts.fetch_add(1, Ordering::Relaxed);
+                    async { Err::<(), _>("nobody opens") }
+                });
+                effect.await
+            }
+        }
+    };
+    let world = World::new().await?;
+    let begin = Instant::now();
+    let workflows = start(&world, Engine::builder().register("knock", workflow)).await?;
+    workflows.start("knock", "1", &()).await?;
+    while attempts.load(Ordering::Relaxed) < 1 {
+        workflows.status("1").await?;
+    }
+    workflows.cancel("1").await?;
+    let cancelled = workflows.result::<()>("1").await;
+    assert_eq!(
+        cancelled,
+        Err(EngineError::Workflow(WorkflowError::Cancelled))
+    );
+    assert!(begin.elapsed() < Duration::from_secs(60));
+    assert_eq!(attempts.load(Ordering::Relaxed), 1);
+    Ok(())
+}
+
 /// Two calls; tells after how many milliseconds each had its reply.
 async fn stopwatch(ctx: WorkflowContext, _: ()) -> Result<[u64; 2], WorkflowError> {
     let begin = Instant::now();

@@ -284,6 +284,31 @@ fn an_image_that_was_not_finished_is_none() -> Result<()> {
     Ok(())
 }
 
+/// A part that no reader would take is not written.
+#[test]
+fn what_cannot_be_read_is_refused() -> Result<()> {
+    let captured = captured(0);
+    // Zeros that nobody touches take no memory.
+    let system = vec![0; (1 << 30) + 1];
+    let contents = Contents {
+        captured: &captured,
+        stops: StopsDigest::of(&stops()),
+        system: &system,
+        module: None,
+        memories: Vec::new(),
+        base: None,
+    };
+    let directory = tempfile::tempdir()?;
+    let written = write_file(
+        &directory.path().join("image"),
+        &contents,
+        Compression::default(),
+    );
+    assert!(matches!(written, Err(ImageError::TooLarge { .. })));
+    assert_eq!(fs::read_dir(directory.path())?.count(), 0);
+    Ok(())
+}
+
 #[test]
 fn what_is_newer_says_so() -> Result<()> {
     let mut bytes = small(Compression::default())?;

@@ -51,6 +51,7 @@ pub(super) fn handler(host: Weak<Inner>) -> CallHandler {
             let Some(host) = host.upgrade() else {
                 return Err(unreachable_status("the host shut down"));
             };
+            refuse_header(&request)?;
             let forward = if is_forwarded(&request) {
                 Forward::Done
             } else {
@@ -62,6 +63,16 @@ pub(super) fn handler(host: Weak<Inner>) -> CallHandler {
                 .map_err(|error| status_of(&error))
         }
     })
+}
+
+/// A call is made as by the outside world. Who is inside would be told nothing of what its answer depends on, and what it
+/// has seen itself would be lost on the way: that is what channels and the tower layers are for.
+fn refuse_header<T>(request: &tonic::Request<T>) -> Result<(), tonic::Status> {
+    if request.metadata().contains_key("leap-header-bin") {
+        let why = "calls of this API carry no leap-header-bin: what they depend on is waited for, never told";
+        return Err(tonic::Status::invalid_argument(why));
+    }
+    Ok(())
 }
 
 impl Inner {
@@ -154,4 +165,18 @@ pub(super) fn call_service<'a, S: Service>(
             })
         })
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_refused_and_not_overlooked() {
+        let mut request = tonic::Request::new(());
+        assert!(refuse_header(&request).is_ok());
+        crate::tower::set_grpc_header(request.metadata_mut(), &leap_core::Header::default());
+        let refused = refuse_header(&request).expect_err("it is not for this API");
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    }
 }

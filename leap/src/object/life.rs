@@ -119,7 +119,12 @@ impl Protocol {
         self.life.send_if_modified(|life| {
             let first = !matches!(life.phase, LifePhase::Stopped(_));
             if first {
-                tracing::info!(object = %self.name, %why, "object stopped");
+                match why {
+                    Stopped::Left | Stopped::HostGone => {
+                        tracing::info!(object = %self.name, %why, "object stopped");
+                    }
+                    _ => tracing::warn!(object = %self.name, %why, "object stopped"),
+                }
                 life.phase = LifePhase::Stopped(why);
             }
             first

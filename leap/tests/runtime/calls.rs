@@ -236,6 +236,16 @@ async fn a_client_outside_reaches_the_object_through_the_wrong_node() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_may_wait_for_ever() {
+    let cluster = Cluster::new().await;
+    let host = cluster.host("a").await;
+    let _object = taker_on(&host).await;
+    let client = cluster.client("a").timeout(Duration::MAX);
+    let taken = client.call("taker", "take", Bytes::from("1"), None).await;
+    assert!(taken.is_ok(), "{taken:?}");
+}
+
 #[tokio::test]
 async fn a_client_whose_node_is_gone_says_so() {
     let host = Host::builder().listen("127.0.0.1:0").start().await.unwrap();

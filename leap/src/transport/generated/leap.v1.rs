@@ -134,7 +134,7 @@ pub mod leap_client {
             self.inner.streaming(req, path, codec).await
         }
         /// A call of one method of one object, for callers of every language. The reply is sent when all
-        /// that it depends on is durable, unless the request carries a `leap-header-bin`.
+        /// that it depends on is durable.
         pub async fn call(
             &mut self,
             request: impl tonic::IntoRequest<super::CallRequest>,
@@ -181,7 +181,7 @@ pub mod leap_server {
             request: tonic::Request<tonic::Streaming<super::Batch>>,
         ) -> std::result::Result<tonic::Response<Self::ConnectStream>, tonic::Status>;
         /// A call of one method of one object, for callers of every language. The reply is sent when all
-        /// that it depends on is durable, unless the request carries a `leap-header-bin`.
+        /// that it depends on is durable.
         async fn call(
             &self,
             request: tonic::Request<super::CallRequest>,
