@@ -42,6 +42,7 @@ const SKIPPED: &[&str] = &[
     "userfault_is_like_a_vector",
     // the resident pages of a mapping
     "pages_that_were_not_touched_take_no_memory",
+    "a_deep_stack_gives_its_pages_back",
     // more than its address space
     "address_space_comes_back",
     // starting another program for aarch64
