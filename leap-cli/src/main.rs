@@ -84,9 +84,8 @@ fn main() -> ExitCode {
         Err(error) => {
             let error = format!("{error:#}");
             if is_for_programs {
-                let told = say(format_args!("{}", serde_json::json!({ "error": error })));
-                // Then there is standard error.
-                drop(told);
+                // If nobody hears it, there is standard error.
+                let _ = print(&serde_json::json!({ "error": error }));
             }
             eprintln!("error: {}", visible(&error));
             ExitCode::FAILURE

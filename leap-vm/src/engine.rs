@@ -277,7 +277,7 @@ impl Module {
             export?.memory().cloned()
         });
         let bytes = exports.map(|memory| memory.minimum().saturating_mul(memory.page_size()));
-        limits.check_memory(bytes.fold(0, u64::saturating_add))
+        limits.check_memory(bytes)
     }
 
     pub(crate) fn compiled(&self) -> &wasmtime::Module {

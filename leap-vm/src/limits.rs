@@ -4,6 +4,7 @@ use wasmtime::ResourceLimiter;
 
 use crate::control::CaptureHandle;
 use crate::error::VmError;
+use crate::image::LONGEST_SECTION_BYTES;
 
 /// What a process may take at most. A guest that asks for more is told so where Wasm or WASI has a
 /// way to (`memory.grow` and `table.grow` give -1, files `ENOSPC`); a module that begins with more
@@ -30,14 +31,15 @@ impl Default for Limits {
         Self {
             memory_bytes: u64::MAX,
             table_elements: 10_000_000,
-            file_bytes: (1 << 30) - (16 << 20),
+            file_bytes: LONGEST_SECTION_BYTES - (16 << 20),
         }
     }
 }
 
 impl Limits {
-    /// Refuses a process that has so much memory at the start.
-    pub(crate) fn check_memory(&self, needed_bytes: u64) -> Result<(), VmError> {
+    /// Refuses a process whose memories have so many bytes at the start.
+    pub(crate) fn check_memory(&self, bytes: impl Iterator<Item = u64>) -> Result<(), VmError> {
+        let needed_bytes = bytes.fold(0, u64::saturating_add);
         let limit_bytes = self.memory_bytes;
         if needed_bytes > limit_bytes {
             return Err(VmError::Memory {

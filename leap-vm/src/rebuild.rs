@@ -37,8 +37,7 @@ impl<S: System> Process<S> {
         }
         let shapes = captured.memories.iter();
         let bytes = shapes.map(|shape| shape.pages.saturating_mul(shape.page_bytes));
-        let limits = system.limits();
-        limits.check_memory(bytes.fold(0, u64::saturating_add))?;
+        system.limits().check_memory(bytes)?;
         let mut process = Self::instantiate(module, system, captured.entry.clone())?;
         let results = process.stage_results(captured.stage)?;
         let stops = module.stop_map();

@@ -98,8 +98,7 @@ fn a_program_that_spins_is_stopped_too() -> Result<()> {
     let mut talk = place.talk(&["run", "talk.wasm"])?;
     talk.ask("push deep")?;
     assert_eq!(talk.ask("spin")?, "spinning");
-    place.printed(&["checkpoint", &talk.pid(), "--stop", "-o", "talk.leap"])?;
-    assert_eq!(talk.end()?, Some(75));
+    place.stop(talk, "talk.leap")?;
 
     let inspection: Value =
         serde_json::from_str(&place.printed(&["inspect", "--json", "--verify", "talk.leap"])?)?;
@@ -271,8 +270,7 @@ fn an_inspection_is_text() -> Result<()> {
     let place = Place::new()?;
     let mut talk = place.talk(&["run", "talk.wasm", "\u{1b}[31mred"])?;
     talk.hear()?;
-    place.printed(&["checkpoint", &talk.pid(), "--stop", "-o", "talk.leap"])?;
-    assert_eq!(talk.end()?, Some(75));
+    place.stop(talk, "talk.leap")?;
     let text = place.printed(&["inspect", "talk.leap"])?;
     assert!(
         !text.contains('\u{1b}') && text.contains("[31mred"),
@@ -287,8 +285,7 @@ fn nobody_need_read_an_inspection_to_its_end() -> Result<()> {
     let place = Place::new()?;
     let mut talk = place.talk(&["run", "talk.wasm"])?;
     talk.ask("+ 1")?;
-    place.printed(&["checkpoint", &talk.pid(), "--stop", "-o", "talk.leap"])?;
-    assert_eq!(talk.end()?, Some(75));
+    place.stop(talk, "talk.leap")?;
     for arguments in [
         &["inspect", "talk.leap"][..],
         &["inspect", "--json", "talk.leap"],

@@ -69,6 +69,14 @@ impl Place {
             output,
         })
     }
+
+    /// Ends the guest at a checkpoint in that file.
+    pub(crate) fn stop(&self, talk: Talk, file: &str) -> Result<()> {
+        self.printed(&["checkpoint", &talk.pid(), "--stop", "-o", file])?;
+        let code = talk.end()?;
+        ensure!(code == Some(75), "it ended with {code:?}");
+        Ok(())
+    }
 }
 
 /// A guest that answers.

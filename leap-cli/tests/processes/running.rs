@@ -52,8 +52,7 @@ fn memory_is_limited() -> Result<()> {
     let mut talk = place.talk(&["run", "--memory-limit", "32m", "talk.wasm"])?;
     assert_eq!(talk.ask("grow 64")?, "there is none");
     assert_eq!(talk.ask("grow 16")?, "there is");
-    place.printed(&["checkpoint", &talk.pid(), "--stop", "-o", "talk.leap"])?;
-    assert_eq!(talk.end()?, Some(75));
+    place.stop(talk, "talk.leap")?;
     let complaint = place.complaint(&["restore", "--memory-limit", "1m", "talk.leap"])?;
     assert!(complaint.contains("and may have 1048576"), "{complaint}");
     let complaint = place.complaint(&["run", "--memory-limit", "1k", "talk.wasm"])?;
@@ -67,8 +66,7 @@ fn a_directory_is_granted_again_or_not_seen() -> Result<()> {
     fs::create_dir(place.path("data"))?;
     let mut talk = place.talk(&["run", "--dir", "data::/", "talk.wasm"])?;
     talk.ask("+ 1")?;
-    place.printed(&["checkpoint", &talk.pid(), "--stop", "-o", "talk.leap"])?;
-    assert_eq!(talk.end()?, Some(75));
+    place.stop(talk, "talk.leap")?;
     let complaint = place.complaint(&["restore", "talk.leap"])?;
     assert!(complaint.contains("--dir HOST::/"), "{complaint}");
     fs::rename(place.path("data"), place.path("moved"))?;

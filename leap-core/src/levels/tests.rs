@@ -130,14 +130,20 @@ fn the_outermost_level_commits_without_the_newer_ones() {
     assert_eq!(consume_all(&mut levels), ["two"]);
 }
 
-#[test]
-fn a_level_in_the_middle_commits_into_the_one_around_it() {
+/// Each holds its name and has consumed a message.
+fn three_levels() -> Texts {
     let mut levels = received(["one", "two", "three"]);
     for made in ["outer", "middle", "inner"] {
         levels.speculate();
         hold(&mut levels, made);
         levels.consume();
     }
+    levels
+}
+
+#[test]
+fn a_level_in_the_middle_commits_into_the_one_around_it() {
+    let mut levels = three_levels();
     assert_eq!(levels.commit(1), Ok(vec![]));
     assert_eq!(levels.abort(1), Ok(()), "only the inner one is undone");
     assert_eq!(levels.commit(0), Ok(vec!["outer", "middle"]));
@@ -146,12 +152,7 @@ fn a_level_in_the_middle_commits_into_the_one_around_it() {
 
 #[test]
 fn an_abort_takes_all_newer_levels_along() {
-    let mut levels = received(["one", "two", "three"]);
-    for made in ["outer", "middle", "inner"] {
-        levels.speculate();
-        hold(&mut levels, made);
-        levels.consume();
-    }
+    let mut levels = three_levels();
     assert_eq!(levels.abort(1), Ok(()));
     assert_eq!(levels.commit(0), Ok(vec!["outer"]));
     assert_eq!(consume_all(&mut levels), ["two", "three"]);

@@ -8,10 +8,13 @@ mod release;
 mod rollback;
 mod versions;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::{
     decision::{Cause, Decision},
-    message::{ChannelMessage, Fragment, FragmentVersion},
+    id::{OutputId, Seq},
+    message::{ChannelMessage, Fragment, FragmentVersion, PeerMessage, Refusal, ToCoordinator},
 };
 
 const ME: ObjectId = ObjectId(1);

@@ -34,7 +34,7 @@ const PREFIX_BYTES: usize = 20;
 
 /// A section but for the pages, uncompressed, is no longer than this: a short file must not fill the
 /// memory.
-pub(super) const LONGEST_SECTION_BYTES: u64 = 1 << 30;
+pub(crate) const LONGEST_SECTION_BYTES: u64 = 1 << 30;
 
 /// What a reader must be able to do. An image names what it takes, so that a reader that cannot
 /// do it says so.

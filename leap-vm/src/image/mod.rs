@@ -26,6 +26,7 @@ use std::fmt;
 
 pub use error::ImageError;
 pub use header::Base;
+pub(crate) use header::LONGEST_SECTION_BYTES;
 pub use pages::MemoryPages;
 pub use read::{Chain, Image};
 pub use write::{Contents, StopsDigest, is_unfinished, write, write_file};

@@ -8,16 +8,15 @@ use postcard::de_flavors::{Flavor, Slice};
 use postcard::{Deserializer, Error, Result};
 use serde::de::DeserializeOwned;
 
+use crate::image::LONGEST_SECTION_BYTES;
+
 /// Bytes of a state that are not within contents or strings: room for hundreds of thousands of files.
 const STRUCTURE_BYTES_AT_MOST: usize = 1 << 24;
 
-/// Bytes of a state, with its contents and strings.
-const BYTES_AT_MOST: usize = 1 << 30;
-
-/// Whether `bytes`, an encoded value of this type, are decoded by [`decode`].
+/// Whether `bytes`, an encoded value of this type, fit into an image and are decoded by [`decode`].
 pub(crate) fn can_decode<T: DeserializeOwned>(bytes: &[u8]) -> bool {
     let is_small = bytes.len() <= STRUCTURE_BYTES_AT_MOST;
-    is_small || bytes.len() <= BYTES_AT_MOST && decode::<T>(bytes).is_some()
+    is_small || bytes.len() as u64 <= LONGEST_SECTION_BYTES && decode::<T>(bytes).is_some()
 }
 
 /// Decodes all of `bytes`; none if they are no such value or its structure is too large.

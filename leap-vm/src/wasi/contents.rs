@@ -88,11 +88,17 @@ impl Contents {
         Ok(())
     }
 
+    /// Refuses a length that no file in memory has.
+    pub(crate) fn check_len(len: u64) -> Result<(), Errno> {
+        match len {
+            ..=LONGEST_BYTES => Ok(()),
+            _ => Err(Errno::Fbig),
+        }
+    }
+
     /// Cuts the file, or lengthens it by zeros.
     pub(crate) fn set_len(&mut self, len: u64) -> Result<(), Errno> {
-        if len > LONGEST_BYTES {
-            return Err(Errno::Fbig);
-        }
+        Self::check_len(len)?;
         let chunks = len.div_ceil(CHUNK_BYTES as u64) as usize;
         self.chunks.resize(chunks, Arc::default());
         let before_last = chunks.saturating_sub(1) * CHUNK_BYTES;

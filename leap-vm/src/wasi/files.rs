@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::abi::{Errno, FileType};
-use super::contents::{Contents, LONGEST_BYTES};
+use super::contents::Contents;
 use super::host_directory::HostDirectory;
 use super::tree::{Bytes, Directory, HostPath, Kind, Mount, NODE_BYTES, NodeId, Times, Tree};
 
@@ -223,9 +223,7 @@ impl Files {
         if let Some(host) = self.written_file(id)? {
             return self.host(&host)?.write_at(&host.path, offset, bytes);
         }
-        if offset.saturating_add(bytes.len() as u64) > LONGEST_BYTES {
-            return Err(Errno::Fbig);
-        }
+        Contents::check_len(offset.saturating_add(bytes.len() as u64))?;
         let more = self.contents(id)?.bytes_to_take(offset, bytes.len());
         self.room.take(more, &self.tree)?;
         self.contents(id)?.write_at(offset, bytes)?;
@@ -237,9 +235,7 @@ impl Files {
         if let Some(host) = self.written_file(id)? {
             return self.host(&host)?.set_len(&host.path, len);
         }
-        if len > LONGEST_BYTES {
-            return Err(Errno::Fbig);
-        }
+        Contents::check_len(len)?;
         if len == 0 {
             // Nothing of the host's file is needed.
             self.tree.node_mut(id).kind = Kind::File(Bytes::Here(Contents::default()));
@@ -284,14 +280,11 @@ impl Files {
         now_ns: u64,
     ) -> Result<NodeId, Errno> {
         self.take_node(name.len())?;
-        let bytes = match self.tree.written_through(directory)? {
-            None => Bytes::Here(Contents::default()),
-            Some(host) => {
-                let host = host.join(name);
-                self.host(&host)?.create_file(&host.path)?;
-                Bytes::Host(host)
-            }
-        };
+        let host = self.tree.written_through(directory, name)?;
+        if let Some(host) = &host {
+            self.host(host)?.create_file(&host.path)?;
+        }
+        let bytes = host.map_or_else(|| Bytes::Here(Contents::default()), Bytes::Host);
         self.insert(directory, name, Kind::File(bytes), now_ns)
     }
 
@@ -303,14 +296,10 @@ impl Files {
         now_ns: u64,
     ) -> Result<NodeId, Errno> {
         self.take_node(name.len())?;
-        let host = match self.tree.written_through(directory)? {
-            None => None,
-            Some(host) => {
-                let host = host.join(name);
-                self.host(&host)?.create_directory(&host.path)?;
-                Some(host)
-            }
-        };
+        let host = self.tree.written_through(directory, name)?;
+        if let Some(host) = &host {
+            self.host(host)?.create_directory(&host.path)?;
+        }
         let made = Directory {
             host,
             entries: BTreeMap::new(),
@@ -327,8 +316,7 @@ impl Files {
         now_ns: u64,
     ) -> Result<NodeId, Errno> {
         self.take_node(name.len() + target.len())?;
-        if let Some(host) = self.tree.written_through(directory)? {
-            let host = host.join(name);
+        if let Some(host) = self.tree.written_through(directory, name)? {
             self.host(&host)?.create_link(&host.path, target)?;
         }
         self.insert(directory, name, Kind::Link(target.to_owned()), now_ns)
@@ -343,7 +331,8 @@ impl Files {
         now_ns: u64,
     ) -> Result<(), Errno> {
         self.take_node(name.len())?;
-        if self.tree.written_through(directory)?.is_some() || self.written_file(node)?.is_some() {
+        let host = self.tree.written_through(directory, name)?;
+        if host.is_some() || self.written_file(node)?.is_some() {
             return Err(Errno::Notsup);
         }
         let entries = &mut self.tree.directory_mut(directory)?.entries;
@@ -365,10 +354,9 @@ impl Files {
         if is_directory && !self.list(node)?.is_empty() {
             return Err(Errno::Notempty);
         }
-        if let Some(host) = self.tree.written_through(directory)? {
+        if let Some(host) = self.tree.written_through(directory, name)? {
             // A descriptor that is still open keeps the bytes, as it does on any system.
             self.keep_if_open(node)?;
-            let host = host.join(name);
             self.host(&host)?.remove(&host.path, is_directory)?;
         }
         self.take_out(directory, name)?;
@@ -418,13 +406,11 @@ impl Files {
         (from, name): (NodeId, &str),
         (to, new_name): (NodeId, &str),
     ) -> Result<(), Errno> {
-        let from = self.tree.written_through(from)?;
-        let to = self.tree.written_through(to)?;
+        let from = self.tree.written_through(from, name)?;
+        let to = self.tree.written_through(to, new_name)?;
         let (from, to) = match (from, to) {
             (None, None) => return Ok(()),
-            (Some(from), Some(to)) if from.mount == to.mount => {
-                (from.join(name), to.join(new_name))
-            }
+            (Some(from), Some(to)) if from.mount == to.mount => (from, to),
             _ => return Err(Errno::Xdev),
         };
         self.host(&from)?.rename(&from.path, &to.path)?;
@@ -478,9 +464,7 @@ impl Files {
         if let Kind::File(Bytes::Host(path)) = &self.tree.node(id).kind {
             let path = path.clone();
             let len = self.host(&path)?.stat(&path.path)?.len;
-            if len > LONGEST_BYTES {
-                return Err(Errno::Fbig);
-            }
+            Contents::check_len(len)?;
             self.room.take(len, &self.tree)?;
             let copy = self.copy_from_host(&path, len)?;
             self.tree.node_mut(id).kind = Kind::File(Bytes::Here(copy));

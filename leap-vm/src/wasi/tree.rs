@@ -363,10 +363,15 @@ impl Tree {
         }
     }
 
-    /// The host's path of `directory`, if changes in it are to be made there.
-    pub(super) fn written_through(&self, directory: NodeId) -> Result<Option<HostPath>, Errno> {
+    /// The host's path of what `directory` has under `name`, if that is to be changed there.
+    pub(super) fn written_through(
+        &self,
+        directory: NodeId,
+        name: &str,
+    ) -> Result<Option<HostPath>, Errno> {
         let host = self.directory(directory)?.host.as_ref();
-        Ok(host.filter(|path| self.is_direct(path)).cloned())
+        let host = host.filter(|path| self.is_direct(path));
+        Ok(host.map(|host| host.join(name)))
     }
 
     pub(super) fn is_direct(&self, path: &HostPath) -> bool {
