@@ -89,6 +89,20 @@ impl CaptureHandle {
         self.0.requested.notify_all();
     }
 
+    /// Takes back requests that the process, which has stopped, has not answered: they came when it had.
+    pub(crate) fn withdraw(&self) {
+        let mut state = self.0.state.lock();
+        state.is_requested = false;
+        if let Some(at) = &state.flag {
+            let _ = at.word().compare_exchange(
+                flag::REQUESTED,
+                flag::RUN,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
+    }
+
     /// Whether a capture is requested and has not happened yet.
     #[must_use]
     pub fn is_requested(&self) -> bool {

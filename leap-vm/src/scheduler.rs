@@ -197,6 +197,7 @@ impl Scheduler {
             standing: Standing::Held(None),
             has_begun,
             wanted: 0,
+            place: None,
             is_woken: false,
             used: Duration::ZERO,
             limit,
@@ -215,9 +216,7 @@ impl Drop for Scheduler {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
         state.is_closing = true;
-        for id in state.running.keys() {
-            state.tasks[id].capture.request();
-        }
+        state.interrupt_all();
         drop(state);
         self.shared.work.notify_all();
         self.shared.earlier.notify_all();
@@ -305,7 +304,7 @@ impl Task {
                     entry.wanted -= 1;
                     return None;
                 }
-                Standing::Running => entry.capture.request(),
+                Standing::Running => state.interrupt(self.id),
                 Standing::Ready => {}
                 Standing::Paused(_) | Standing::Held(_) => {
                     if let Some(program) = entry.program.take() {

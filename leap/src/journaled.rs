@@ -56,7 +56,7 @@ const CHECKPOINT_BYTES: usize = 1 << 20;
 /// by handlers that only look (see [`Action::once`] and [`Service::answer_once`]).
 ///
 /// [`Host::add`](crate::Host::add) makes it the state of an object, whose
-/// [`change`](Object::change), [`view`](Object::view) and their like lead to the machine:
+/// [`change`](crate::Object::change), [`view`](crate::Object::view) and their like lead to the machine:
 ///
 /// ```
 /// # leap::testing::run_example(async {
@@ -176,7 +176,7 @@ impl<M: Machine> Journaled<M> {
         })
     }
 
-    /// Looks at the machine. What is seen is speculative; [`Object::read`] gives what it depends on.
+    /// Looks at the machine. What is seen is speculative; [`Object::read`](crate::Object::read) gives what it depends on.
     ///
     /// ```
     /// # leap::testing::run_example(async {

@@ -1,6 +1,6 @@
 //! Where every program of a scheduler stands, and how that changes.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::Ending;
@@ -14,7 +14,9 @@ pub(super) type Id = u64;
 pub(super) struct State {
     pub(super) tasks: BTreeMap<Id, Entry>,
     pub(super) newest: Id,
-    pub(super) ready: VecDeque<Id>,
+    /// By their places: who became ready earlier has a lower one.
+    pub(super) ready: BTreeMap<u64, Id>,
+    newest_place: u64,
     pub(super) pauses: BTreeSet<(Instant, Id)>,
     pub(super) running: BTreeMap<Id, Turn>,
     /// When the timer looks again by itself.
@@ -31,6 +33,8 @@ pub(super) struct Entry {
     pub(super) has_begun: bool,
     /// How many want it stopped; it does not run before they have had it.
     pub(super) wanted: usize,
+    /// Its place among those that are ready, kept until its turn: who looks at it meanwhile takes nothing from it.
+    pub(super) place: Option<u64>,
     /// Whether what its next pause is for has happened already.
     pub(super) is_woken: bool,
     pub(super) used: Duration,
@@ -63,9 +67,8 @@ impl State {
         let entry = self.tasks.get_mut(&id)?;
         entry.standing = Standing::Running;
         entry.has_begun = true;
-        if entry.wanted > 0 {
-            entry.capture.request();
-        }
+        entry.place = None;
+        let is_wanted = entry.wanted > 0;
         let since = Instant::now();
         let left = entry.limit.map(|limit| limit.saturating_sub(entry.used));
         let turn = Turn {
@@ -73,8 +76,39 @@ impl State {
             until: left.and_then(|left| since.checked_add(left)),
             is_asked_to_stop: false,
         };
+        let program = entry.program.take();
         self.running.insert(id, turn);
-        entry.program.take()
+        if is_wanted {
+            self.interrupt(id);
+        }
+        program
+    }
+
+    /// Asks a program to stop that runs, unless it was asked already.
+    pub(super) fn interrupt(&mut self, id: Id) {
+        if let Some(turn) = self.running.get_mut(&id)
+            && !turn.is_asked_to_stop
+        {
+            turn.is_asked_to_stop = true;
+            self.tasks[&id].capture.request();
+        }
+    }
+
+    pub(super) fn interrupt_all(&mut self) {
+        let running: Vec<Id> = self.running.keys().copied().collect();
+        running.into_iter().for_each(|id| self.interrupt(id));
+    }
+
+    /// Lets a program that was held take its place among those that are ready: the last one, if it has none yet.
+    pub(super) fn queue(&mut self, id: Id) {
+        if let Some(entry) = self.tasks.get_mut(&id) {
+            entry.standing = Standing::Ready;
+            let place = *entry.place.get_or_insert_with(|| {
+                self.newest_place += 1;
+                self.newest_place
+            });
+            self.ready.insert(place, id);
+        }
     }
 
     /// Keeps a program that is ready or waits from running.
@@ -84,7 +118,9 @@ impl State {
         };
         match entry.standing {
             Standing::Ready => {
-                self.ready.retain(|&ready| ready != id);
+                if let Some(place) = entry.place {
+                    self.ready.remove(&place);
+                }
                 entry.standing = Standing::Held(None);
             }
             Standing::Paused(pause) => {
@@ -126,15 +162,13 @@ impl State {
     /// Asks the programs to stop whose turns are over.
     pub(super) fn end_turns(&mut self, now: Instant, time_slice: Duration) {
         let others_are_ready = !self.ready.is_empty();
-        for (id, turn) in &mut self.running {
-            if turn
-                .end(time_slice, others_are_ready)
-                .is_some_and(|end| end <= now)
-            {
-                turn.is_asked_to_stop = true;
-                self.tasks[id].capture.request();
-            }
-        }
+        let turns = self.running.iter();
+        let over = turns.filter(|(_, turn)| {
+            let end = turn.end(time_slice, others_are_ready);
+            end.is_some_and(|end| end <= now)
+        });
+        let over: Vec<Id> = over.map(|(&id, _)| id).collect();
+        over.into_iter().for_each(|id| self.interrupt(id));
     }
 
     /// When the next pause or turn ends.

@@ -44,7 +44,7 @@ impl Shared {
     pub(super) fn work(&self) {
         let mut state = self.state.lock();
         while !state.is_closing {
-            let Some(id) = state.ready.pop_front() else {
+            let Some((_, id)) = state.ready.pop_first() else {
                 self.work.wait(&mut state);
                 continue;
             };
@@ -74,6 +74,10 @@ impl Shared {
         entry.used += turn.since.elapsed();
         entry.program = Some(program);
         let pause = entry.capture.take_pause();
+        if turn.is_asked_to_stop {
+            // It may have been asked when it had just stopped, and must not stop again for that.
+            entry.capture.withdraw();
+        }
         let ending = match result {
             Ok(Ok(Outcome::Stopped)) => {
                 if entry.limit.is_none_or(|limit| entry.used < limit) {
@@ -104,8 +108,7 @@ impl Shared {
         }
         match pause {
             None => {
-                entry.standing = Standing::Ready;
-                state.ready.push_back(id);
+                state.queue(id);
                 self.work.notify_one();
             }
             Some(pause) => {

@@ -117,7 +117,7 @@ impl<M: Machine> Action<'_, M> {
     /// # Errors
     ///
     /// That of `handle`; [`CallError::BadRequest`] if the key is empty or has more than
-    /// [`MAX_IDEMPOTENCY_KEY_BYTES`].
+    /// [`MAX_IDEMPOTENCY_KEY_BYTES`](crate::MAX_IDEMPOTENCY_KEY_BYTES).
     pub fn once(
         &mut self,
         method: &str,
