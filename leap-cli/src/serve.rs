@@ -22,8 +22,8 @@ pub(crate) struct Serve {
     /// Where to listen for processes, gRPC and HTTP; port 0 takes any that is free
     #[arg(long, default_value = "127.0.0.1:7400", value_name = "HOST:PORT")]
     listen: String,
-    /// Join the cluster whose coordinator is there, instead of being the coordinator. Nodes of a cluster need the same
-    /// --data, an object store, for they host the same built-in services, one at a time
+    /// Join the cluster whose coordinator is there, instead of being the coordinator. Of nodes with the same --data, an object
+    /// store, the newest takes over the built-in services; one with other --data leaves them where they are and forwards calls
     #[arg(long, value_name = "URL")]
     join: Option<String>,
     /// Print one JSON object with the address when ready, instead of a sentence

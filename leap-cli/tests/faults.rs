@@ -1,4 +1,4 @@
-//! A node, and what the operating system does to it: a disk that says no, signals.
+//! A node, and what its surroundings do to it: a disk that says no, signals, a coordinator that is not there.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
@@ -223,4 +223,75 @@ fn data_that_may_not_be_written_is_a_clear_error() {
     assert!(said.contains(data), "{said}");
     let reasons = ["Operation not permitted", "Permission denied", "Read-only"];
     assert!(reasons.iter().any(|reason| said.contains(reason)), "{said}");
+}
+
+/// The warnings of a node that looks for its coordinator at `url`, up to the one that contains `last`.
+fn warnings_of_joining(url: &str, last: &str) -> Vec<String> {
+    let data = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start_with(data.path(), &["--join", url], &[], Stdio::piped());
+    let logs = node.process.stderr.take().expect("it is piped");
+    let mut warnings = Vec::new();
+    for line in BufReader::new(logs).lines() {
+        let line = line.expect("logs are text");
+        let is_last = line.contains(last);
+        warnings.push(line);
+        if is_last {
+            break;
+        }
+    }
+    warnings
+}
+
+#[test]
+fn where_no_coordinator_can_ever_be_is_refused_at_once() {
+    let data = tempfile::tempdir().expect("a directory");
+    for (url, why) in [
+        ("127.0.0.1:7400", "http://"),
+        ("https://example.com:1", "only http"),
+        ("http://example.com", "port"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_leap"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--join", url, "--data"])
+            .arg(data.path())
+            .output()
+            .expect("the command starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("cannot join") && said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn a_node_says_that_the_coordinator_is_not_there() {
+    // Whatever is bound and does not listen refuses.
+    let bound = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let nobody = format!("http://{}", bound.local_addr().expect("it is bound"));
+    drop(bound);
+    let warnings = warnings_of_joining(&nobody, "cannot join");
+    assert!(warnings[0].contains(&nobody), "{warnings:?}");
+}
+
+#[test]
+fn a_node_that_is_no_coordinator_says_where_that_is_and_is_not_flooded() {
+    let directories = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let coordinator = Node::start(directories[0].path());
+    let mut member = Node::start_with(
+        directories[1].path(),
+        &["--join", &coordinator.url],
+        &[],
+        Stdio::piped(),
+    );
+    let warnings = warnings_of_joining(&member.url, "cannot join");
+    let told = warnings.last().expect("one at least");
+    assert!(told.contains(&coordinator.url), "{warnings:?}");
+    // It has other things to say: what it hosts is the coordinator's.
+    kill_process(Pid::from_child(&member.process), Signal::TERM).expect("it is our child");
+    let logs = member.process.stderr.take().expect("it is piped");
+    let logs: Result<Vec<String>, _> = BufReader::new(logs).lines().collect();
+    let logs = logs.expect("logs are text");
+    assert!(logs.len() < 10, "{logs:#?}");
+    assert!(
+        logs.iter().any(|line| line.contains("another storage")),
+        "{logs:#?}"
+    );
 }

@@ -57,7 +57,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::{
     decision::Decision,
     graph::Graph,
-    id::{Incarnation, ObjectId, Version, WorldLine},
+    id::{ObjectId, Version, WorldLine},
+    incarnation::Incarnation,
     ledger::{Ledger, LogRecord, REMEMBERED, Standing},
     message::{Fragment, GatherId, ToCoordinator, ToParticipant},
     rules::Rules,
@@ -448,6 +449,30 @@ impl Coordinator {
                 .members()
                 .get(&object)
                 .is_some_and(|member| member.standing == Standing::Present)
+    }
+
+    /// The newest life of `object`, whether it was admitted or only asks for it: no life in another storage is let in
+    /// beside it. Nothing if there never was one, or it was removed and has not come back.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// assert_eq!(coordinator.life_of(hotel), None);
+    /// coordinator.handle(CoordinatorInput::Message(ToCoordinator::Join {
+    ///     object: hotel,
+    ///     incarnation: Incarnation(1),
+    ///     fragment: Fragment::default(),
+    /// }));
+    /// assert_eq!(coordinator.life_of(hotel), Some(Incarnation(1)));
+    /// ```
+    pub fn life_of(&self, object: ObjectId) -> Option<Incarnation> {
+        let joining = self.joiners.get(&object).map(|joiner| joiner.incarnation);
+        joining.or_else(|| {
+            let member = self.ledger.members().get(&object)?;
+            (!matches!(member.standing, Standing::Removed { .. })).then_some(member.incarnation)
+        })
     }
 
     /// Takes in one input. See the driver contract in the [crate documentation](crate); inputs may

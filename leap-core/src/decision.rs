@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     header::DependencySet,
-    id::{Incarnation, ObjectId, Version, WorldLine},
+    id::{ObjectId, Version, WorldLine},
+    incarnation::Incarnation,
 };
 
 /// What survives a failure (rules P9, P10). It opens `world_line`.

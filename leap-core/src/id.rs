@@ -114,17 +114,6 @@ counter!(
     /// ```
     Version, "v"
 );
-token!(
-    /// One life of a state object: a fencing token. A newer one shuts the older out.
-    ///
-    /// ```
-    /// use leap_core::Incarnation;
-    ///
-    /// let (old, new) = (Incarnation(1), Incarnation(2));
-    /// assert!(new > old, "and storage refuses what the old one writes");
-    /// ```
-    Incarnation, "i"
-);
 counter!(
     /// Position of a message in the channel from one object to another. The first is 0.
     ///
@@ -206,20 +195,6 @@ impl Version {
     #[must_use]
     pub const fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
-    }
-}
-
-impl Incarnation {
-    /// The incarnation that supersedes this one.
-    ///
-    /// ```
-    /// use leap_core::Incarnation;
-    ///
-    /// assert_eq!(Incarnation(1).next(), Incarnation(2));
-    /// ```
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0 + 1)
     }
 }
 

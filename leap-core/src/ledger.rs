@@ -25,7 +25,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     decision::{Cause, Decision, Recent},
     encoding::{DecodeError, Format},
-    id::{Incarnation, ObjectId, Version, WorldLine},
+    id::{ObjectId, Version, WorldLine},
+    incarnation::Incarnation,
     message::{Fragment, FragmentVersion},
 };
 

@@ -9,7 +9,8 @@ use crate::{
     decision::Decision,
     encoding::{DecodeError, Format},
     header::{DependencySet, Header},
-    id::{Incarnation, ObjectId, Seq, Version, WorldLine},
+    id::{ObjectId, Seq, Version, WorldLine},
+    incarnation::Incarnation,
 };
 
 /// One question of the coordinator to all participants. Unique across coordinator restarts.
@@ -215,6 +216,16 @@ pub enum Refusal {
         /// The newest version that storage still has.
         found: Version,
     },
+    /// The object lives in another storage, or was last there: what is here is another object of the
+    /// same name, or a copy (rule P12). If that storage is lost, the object must be removed from the
+    /// cluster before it can come from here.
+    #[error(
+        "the object's place is another storage, where it is in incarnation {by}; if that is lost, remove the object from the cluster first"
+    )]
+    OtherStorage {
+        /// Its newest incarnation there.
+        by: Incarnation,
+    },
 }
 
 /// From the coordinator to a participant or an [`Observer`](crate::Observer).
@@ -325,7 +336,7 @@ const TO_COORDINATOR: Format = Format {
 };
 const TO_PARTICIPANT: Format = Format {
     what: "message of the coordinator",
-    version: 2,
+    version: 3,
     limit: 64 << 20,
 };
 const PEER: Format = Format {

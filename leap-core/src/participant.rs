@@ -31,7 +31,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     header::{DependencySet, Header},
-    id::{Incarnation, ObjectId, PersistTicket, Version, WorldLine},
+    id::{ObjectId, PersistTicket, Version, WorldLine},
+    incarnation::Incarnation,
     message::{GatherId, ToParticipant},
     metadata::VersionMetadata,
     rules::Rules,

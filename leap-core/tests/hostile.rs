@@ -105,7 +105,7 @@ fn impossible_counters_are_refused_wherever_they_are() {
             ToCoordinator::decode(&encoding(&[0, 1, 1, 0, 0, 1, impossible, 0, 0, 1])).err(),
             ToCoordinator::decode(&encoding(&[0, 1, 1, 0, 0, 1, 4, 0, 1, 7, impossible, 1])).err(),
             // The boundary; a decision's cut.
-            ToParticipant::decode(&encoding_of(2, &[5, 1, 7, impossible])).err(),
+            ToParticipant::decode(&encoding_of(3, &[5, 1, 7, impossible])).err(),
             LogRecord::decode(&encoding_of(2, &[2, 1, 0, 1, 2, 1, 7, impossible, 0, 0])).err(),
             LogRecord::decode(&encoding_of(2, &[2, 1, 1, 1, 2, 0, 1, 7, impossible, 0])).err(),
             // Metadata: the version, a dependency, a channel position.
@@ -153,7 +153,7 @@ fn a_huge_count_is_refused_before_it_is_believed() {
     assert_malformed(&Header::decode(&encoding(&[0, huge, 1, 1])));
     assert_malformed(&PeerMessage::decode(&encoding(&[0, 0, 0, 0, huge])));
     assert_malformed(&ToCoordinator::decode(&encoding(&[0, 1, 1, 0, 0, huge])));
-    assert_malformed(&ToParticipant::decode(&encoding_of(2, &[5, huge])));
+    assert_malformed(&ToParticipant::decode(&encoding_of(3, &[5, huge])));
     assert_malformed(&VersionMetadata::decode(&encoding(&[4, 0, 0, 0, huge])));
     assert_malformed(&LogRecord::decode(&encoding_of(2, &[2, 1, 0, 1, 2, huge])));
     assert_malformed(&Ledger::decode(&encoding_of(2, &[0, 0, huge])));

@@ -1,5 +1,6 @@
 //! A node from outside: its API, bad input, and its hold on its data.
 
+use std::path::Path;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use leap::CallError;
 use leap_node::{Node, NodeError, NodeOptions};
 use serde_json::{Value, json};
 
-async fn node(data: &std::path::Path) -> Result<Node, NodeError> {
+async fn node(data: &Path) -> Result<Node, NodeError> {
     let options = NodeOptions {
         data: data.display().to_string(),
         listen: "127.0.0.1:0".to_owned(),
@@ -275,6 +276,80 @@ async fn a_second_node_on_the_same_data_is_refused() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the object `kv` of a node is at, when it has stopped.
+async fn why_stopped(node: &Node) -> String {
+    loop {
+        let status = node.host().status().await;
+        let kv = status.objects.iter().find(|object| object.name == "kv");
+        let phase = &kv.expect("it was hosted there").phase;
+        if phase.starts_with("stopped") {
+            return phase.clone();
+        }
+        // The news is on its way; a test that waits for ever has failed.
+        tokio::task::yield_now().await;
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        let to = to.join(path.file_name().expect("it was listed"));
+        match path.is_dir() {
+            true => copy(&path, &to)?,
+            false => drop(std::fs::copy(&path, &to)?),
+        }
+    }
+    Ok(())
+}
+
+/// Rule P12. Incarnations are counted by storage; those of other storages passed for the same life, and both nodes
+/// acknowledged, or took its place with an empty state.
+#[tokio::test]
+async fn objects_of_another_directory_are_refused_and_change_nothing() -> anyhow::Result<()> {
+    let [data, copied, other] = [(); 3].map(|()| tempfile::tempdir());
+    let (data, copied, other) = (data?, copied?, other?);
+    let first = node(data.path()).await?;
+    first.shutdown().await;
+    copy(data.path(), copied.path())?;
+    // Its objects have lived more often than those that they meet.
+    for _ in 0..4 {
+        node(other.path()).await?.shutdown().await;
+    }
+
+    let first = node(data.path()).await?;
+    let put = |value: u32| json!({ "key": "a", "value": value.to_string() }).to_string();
+    assert_eq!(post(&first, "/call/kv/put", put(1)).await?.0, 200);
+    for (index, stranger) in [(2, &copied), (4, &other)] {
+        let joined = Node::start(NodeOptions {
+            data: stranger.path().display().to_string(),
+            listen: "127.0.0.1:0".to_owned(),
+            join: Some(first.address().to_owned()),
+            ..NodeOptions::default()
+        })
+        .await?;
+        let why = why_stopped(&joined).await;
+        assert!(why.contains("another storage"), "{why}");
+        // It forwards to the one that has the object.
+        assert_eq!(post(&joined, "/call/kv/put", put(index)).await?.0, 200);
+        assert_eq!(
+            post(&first, "/call/kv/get", r#""a""#).await?,
+            (200, json!(index.to_string()))
+        );
+        joined.shutdown().await;
+    }
+    let status = first.host().status().await;
+    assert!(
+        status
+            .objects
+            .iter()
+            .all(|object| !object.phase.starts_with("stopped")),
+        "{status:?}"
+    );
+    first.shutdown().await;
+    Ok(())
+}
+
 /// In an object store there is no lock: two nodes may claim the same objects there.
 #[tokio::test]
 async fn of_two_nodes_with_the_same_objects_the_older_is_fenced_and_says_so() -> anyhow::Result<()>
@@ -294,16 +369,7 @@ async fn of_two_nodes_with_the_same_objects_the_older_is_fenced_and_says_so() ->
         post(&newer, "/call/kv/get", r#""a""#).await?,
         (200, json!("1"))
     );
-    let why = loop {
-        let status = older.host().status().await;
-        let kv = status.objects.iter().find(|object| object.name == "kv");
-        let phase = &kv.expect("it was hosted there").phase;
-        if phase.starts_with("stopped") {
-            break phase.clone();
-        }
-        // The news is on its way; a test that waits for ever has failed.
-        tokio::task::yield_now().await;
-    };
+    let why = why_stopped(&older).await;
     assert!(why.contains("incarnation 2"), "{why}");
 
     // The older node still answers: it forwards to the one that has the object now.

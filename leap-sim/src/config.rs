@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     CrashWhileLogging { downtime_us: u64 },
     /// An object leaves, and comes back later.
     Leave { target: u64 },
+    /// A process that hosts the object in another storage says something to the coordinator.
+    Stranger { target: u64 },
     /// An object is said never to come back, and removed. It may live all the same; it may come back before
     /// everybody else has come to rest without it, or only then.
     Remove {
@@ -40,7 +42,7 @@ pub(crate) enum Fault {
 }
 
 /// How many kinds of faults there are.
-const KINDS: u64 = 12;
+const KINDS: u64 = 13;
 
 impl Fault {
     /// Draws a fault of one kind.
@@ -81,6 +83,7 @@ impl Fault {
             8 => Self::ReplaceCoordinator,
             9 => Self::CrashWhileLogging { downtime_us },
             10 => Self::Leave { target },
+            11 => Self::Stranger { target },
             _ => Self::Remove {
                 target,
                 lives: random.chance(300),

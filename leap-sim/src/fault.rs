@@ -1,11 +1,15 @@
 //! How faults strike.
 
-use leap_core::{CoordinatorInput, Input, ObjectId};
+use leap_core::message::FragmentVersion;
+use leap_core::{
+    CoordinatorInput, DependencySet, Fragment, Input, ObjectId, ToCoordinator, Version,
+};
 
 use crate::{
     config::Fault,
     guest::slot,
     network::{ConnectionId, End},
+    storage,
     world::{Event, InstanceId, ProcessId, SeatId, World},
 };
 
@@ -83,6 +87,7 @@ impl World {
                 self.crash_while_logging = Some(downtime_us);
             }
             Fault::Leave { target } => self.leave(target),
+            Fault::Stranger { target } => self.let_stranger_speak(self.some_object(target)),
             Fault::Remove {
                 target,
                 lives,
@@ -118,6 +123,52 @@ impl World {
         if std::mem::replace(&mut self.gone[slot(object)], false) {
             self.start_object(object);
         }
+    }
+
+    /// A process that hosts `object` by mistake, in another storage or in a copy of this one, talks to the coordinator.
+    fn let_stranger_speak(&mut self, object: ObjectId) {
+        let Some(seat) = self.newest_seat() else {
+            return;
+        };
+        let coordinator = &self.seats[seat.0].coordinator;
+        // It would be let in where nobody is.
+        let Some(life) = coordinator.life_of(object) else {
+            return;
+        };
+        let world_line = coordinator.world_line();
+        let incarnation = storage::stranger(object, life, self.random.draw());
+        let version = Version(self.random.below(12));
+        let dependencies = DependencySet::default();
+        let fragment = Fragment {
+            world_line,
+            committed: version,
+            versions: vec![FragmentVersion {
+                version: version.next(),
+                world_line,
+                dependencies: dependencies.clone(),
+                durable: true,
+            }],
+        };
+        let message = match self.random.below(4) {
+            0 | 1 => ToCoordinator::Join {
+                object,
+                incarnation,
+                fragment,
+            },
+            2 => ToCoordinator::Persisted {
+                object,
+                incarnation,
+                world_line,
+                version,
+                dependencies,
+            },
+            _ => ToCoordinator::Leave {
+                object,
+                incarnation,
+                version,
+            },
+        };
+        self.input_seat(seat, CoordinatorInput::Message(message));
     }
 
     fn newest_seat(&self) -> Option<SeatId> {

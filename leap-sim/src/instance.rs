@@ -17,7 +17,7 @@ use crate::{
     checker::Fact,
     guest::{Guest, slot},
     network::Wire,
-    storage::Stored,
+    storage::{self, Stored},
     truth::VertexId,
     world::{Event, InstanceId, ProcessId, World},
 };
@@ -127,7 +127,10 @@ impl World {
         let id = InstanceId(self.instances.len());
         let previous = self.newest[slot(object)].map(|previous| &self.instances[previous.0]);
         let failed = previous.is_some();
-        let incarnation = previous.map_or(Incarnation(1), |previous| previous.incarnation().next());
+        let incarnation = match previous {
+            Some(previous) => storage::next_life(object, previous.incarnation()),
+            None => storage::first_life(object),
+        };
         self.observe(&Fact::Started { object, failed });
         self.claim(object, incarnation);
         self.say(format_args!(
@@ -340,6 +343,9 @@ impl World {
                 self.kill(id);
             }
             Effect::Refused(Refusal::Fenced { .. }) => self.kill(id),
+            Effect::Refused(Refusal::OtherStorage { by }) => {
+                unreachable!("{id:?} is of the storage that it is in, not of that of {by:?}")
+            }
             Effect::Left => self.left(id),
         }
     }

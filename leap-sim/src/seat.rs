@@ -1,6 +1,6 @@
 //! One life of the coordinator, and its driver's part.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use leap_core::{
     Coordinator, CoordinatorEffect, CoordinatorInput, Incarnation, Ledger, LogRecord, ObjectId,
@@ -23,7 +23,7 @@ pub(crate) struct Seat {
     /// Who has subscribed, over which link in which epoch.
     links: BTreeMap<LinkId, (ConnectionId, u32)>,
     /// The newest link of each life of an object.
-    hosts: BTreeMap<(ObjectId, Incarnation), LinkId>,
+    hosts: HashMap<(ObjectId, Incarnation), LinkId>,
     /// Whose messages have come.
     heard: BTreeSet<ObjectId>,
     messages: u64,
@@ -60,7 +60,7 @@ impl World {
             is_alive: true,
             coordinator,
             links: BTreeMap::new(),
-            hosts: BTreeMap::new(),
+            hosts: HashMap::new(),
             heard: BTreeSet::new(),
             messages: 0,
             members,

@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 
-use leap_core::{Incarnation, Ledger, LogRecord, PersistTicket, Version, VersionMetadata};
+use leap_core::{
+    Incarnation, Ledger, LogRecord, ObjectId, PersistTicket, Version, VersionMetadata,
+};
 
 use crate::{guest::Guest, truth::VertexId, world::InstanceId};
 
@@ -100,5 +102,41 @@ impl Log {
             self.records.drain(..records);
             self.checkpoint = Some(ledger);
         }
+    }
+}
+
+/// A token says less by its number than one would think, so that here each life has another mark.
+fn mark_of(life: u64) -> u64 {
+    life * 0x9e5
+}
+
+fn token(object: ObjectId, mark: u64, life: u64) -> Incarnation {
+    Incarnation::of(object.0, mark, life).expect("lives are few")
+}
+
+pub(crate) fn first_life(object: ObjectId) -> Incarnation {
+    life_of(object, 1)
+}
+
+/// The life of `object` that follows `previous` in the same storage.
+pub(crate) fn next_life(object: ObjectId, previous: Incarnation) -> Incarnation {
+    life_of(object, previous.life() + 1)
+}
+
+fn life_of(object: ObjectId, life: u64) -> Incarnation {
+    token(object, mark_of(life), life)
+}
+
+/// Whether the object's storage, and no copy of it, has counted this life.
+pub(crate) fn is_of(life: Incarnation, object: ObjectId) -> bool {
+    life_of(object, life.life()) == life
+}
+
+/// Beside `life`, one in another storage, or in a copy: that counts for another life by its mark only.
+pub(crate) fn stranger(object: ObjectId, life: Incarnation, draw: u64) -> Incarnation {
+    match draw % 3 {
+        0 => token(object, mark_of(life.life()) + 1, life.life()),
+        1 => token(ObjectId(object.0 + 100), 0, life.life()),
+        _ => token(ObjectId(object.0 + 100), 0, life.life() + 1),
     }
 }

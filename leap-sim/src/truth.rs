@@ -167,7 +167,7 @@ impl Truth {
             let died_with_failed = vertex.lost
                 && match &decision.cause {
                     &Cause::Failed { object, successor } => {
-                        vertex.object == object && vertex.incarnation < successor
+                        vertex.object == object && successor.supersedes(vertex.incarnation)
                     }
                     Cause::Removed(objects) => objects.contains(&vertex.object),
                 };

@@ -13,6 +13,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
+pub(crate) mod identity;
 pub(crate) mod register;
 pub(crate) mod segment;
 #[cfg(test)]

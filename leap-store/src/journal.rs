@@ -57,6 +57,7 @@ pub struct Journal(Arc<Shared>);
 
 struct Shared {
     incarnation: u64,
+    identity: u64,
     medium: Medium,
     runtime: Handle,
     /// Keeps reading, checkpointing and pruning apart: pruning deletes what a reader may be about to open.
@@ -189,9 +190,10 @@ impl Future for Upkeep {
 }
 
 impl Journal {
-    pub(crate) fn new(incarnation: u64, medium: Medium, runtime: Handle) -> Self {
+    pub(crate) fn new(medium: Medium, runtime: Handle) -> Self {
         Self(Arc::new(Shared {
-            incarnation,
+            incarnation: medium.incarnation(),
+            identity: medium.identity(),
             medium,
             runtime,
             upkeep: tokio::sync::Mutex::new(()),
@@ -211,6 +213,23 @@ impl Journal {
     /// ```
     pub fn incarnation(&self) -> u64 {
         self.0.incarnation
+    }
+
+    /// A number drawn at random when the journal began, and kept with it: incarnations of journals with different
+    /// identities have nothing to do with each other, even if the names are the same. A copy of a journal has the same.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// let hotel = store.claim("hotel").await?.journal;
+    /// assert_eq!(store.claim("hotel").await?.journal.identity(), hotel.identity());
+    /// assert_ne!(store.claim("flight").await?.journal.identity(), hotel.identity());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn identity(&self) -> u64 {
+        self.0.identity
     }
 
     /// Queues a record and returns at once. Records become durable in order.

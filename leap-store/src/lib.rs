@@ -41,6 +41,7 @@ mod local;
 mod name;
 mod object;
 mod options;
+mod random;
 mod register;
 mod replay;
 mod store;

@@ -4,6 +4,7 @@
 //! DIR/
 //!   lock                                         held by the node that works here; holds its process id
 //!   journals/NAME/
+//!     identity                                   a number drawn when the journal began
 //!     INCARNATION.claim                          empty; the highest one owns the name
 //!     SEQUENCE-INCARNATION.segment               written by that incarnation only
 //!     INCARNATION-NUMBER.checkpoint              images; they count once a segment has their mark
@@ -82,15 +83,13 @@ impl Local {
         &self,
         name: &str,
         options: &StoreOptions,
-    ) -> Result<(u64, Arc<Writer>, Recovered), StoreError> {
+    ) -> Result<(Arc<Writer>, Recovered), StoreError> {
         let folder = Folder {
             disk: self.disk.clone(),
             path: self.journals().join(name::encode(name)?),
         };
         let (local, name, options) = (self.clone(), name.to_owned(), options.clone());
-        let (writer, recovered) =
-            blocking(move || claim::claim(&local, &name, &folder, &options)).await?;
-        Ok((writer.incarnation(), writer, recovered))
+        blocking(move || claim::claim(&local, &name, &folder, &options)).await
     }
 
     pub(crate) async fn names(&self) -> Result<Vec<String>, StoreError> {

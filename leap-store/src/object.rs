@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! PREFIX/
-//!   journals/NAME/claim                          the newest incarnation, and the floor that pruning has reached
+//!   journals/NAME/claim                          the newest incarnation, the floor that pruning has reached, the journal's identity
 //!   journals/NAME/segments/SEQUENCE              one batch each; or none: a fence
 //!   journals/NAME/checkpoints/INCARNATION-NUMBER images; they count once a segment has their mark
 //!   registers/NAME
@@ -38,7 +38,6 @@ mod register;
 mod tests;
 mod writer;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use object_store::ObjectStore;
@@ -78,12 +77,12 @@ impl Objects {
         &self,
         name: &str,
         options: &StoreOptions,
-    ) -> Result<(u64, Arc<Writer>, Recovered), StoreError> {
+    ) -> Result<(Arc<Writer>, Recovered), StoreError> {
         let folders = Folders::new(self.journals.folder(&name::encode(name)?));
         let (writer, recovered) = claim::claim(folders, name, options).await?;
         let writer = Arc::new(writer);
         tokio::spawn(Arc::clone(&writer).pump());
-        Ok((writer.incarnation(), writer, recovered))
+        Ok((writer, recovered))
     }
 
     pub(crate) async fn names(&self) -> Result<Vec<String>, StoreError> {
@@ -128,9 +127,4 @@ fn parse_image_name(name: &str) -> Option<(u64, u64)> {
         parse_segment_name(incarnation)?,
         parse_segment_name(number)?,
     ))
-}
-
-/// A number that nobody else draws: the standard library seeds its hashers at random.
-fn stamp() -> u64 {
-    RandomState::new().hash_one(std::process::id())
 }

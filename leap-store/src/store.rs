@@ -145,19 +145,20 @@ impl Store {
     /// [`StoreError::Fenced`] when another claim overtook this one, [`StoreError::Corrupt`] when something durable is
     /// damaged, and whatever the medium refuses. A failed claim may have shut out the older incarnation.
     pub async fn claim(&self, name: &str) -> Result<Claim, StoreError> {
-        let (incarnation, medium, recovered) = match &self.place {
+        let (medium, recovered) = match &self.place {
             Place::Local(local) => {
-                let (incarnation, writer, recovered) = local.claim(name, &self.options).await?;
-                (incarnation, Medium::Local(writer), recovered)
+                let (writer, recovered) = local.claim(name, &self.options).await?;
+                (Medium::Local(writer), recovered)
             }
             Place::Objects(objects) => {
-                let (incarnation, writer, recovered) = objects.claim(name, &self.options).await?;
-                (incarnation, Medium::Object(writer), recovered)
+                let (writer, recovered) = objects.claim(name, &self.options).await?;
+                (Medium::Object(writer), recovered)
             }
         };
+        let journal = Journal::new(medium, Handle::current());
         Ok(Claim {
-            incarnation,
-            journal: Journal::new(incarnation, medium, Handle::current()),
+            incarnation: journal.incarnation(),
+            journal,
             recovered,
         })
     }

@@ -3,7 +3,7 @@
 mod lag;
 mod news;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use leap_core::coordinator::LinkId;
 use leap_core::{
@@ -138,6 +138,7 @@ pub(crate) async fn start(
         inbox: inbox.clone(),
         links: HashMap::new(),
         homes: HashMap::new(),
+        announced: BTreeMap::new(),
         directory: BTreeMap::new(),
         removals: Vec::new(),
         is_ending: false,
@@ -244,6 +245,9 @@ struct Driver {
     links: HashMap<LinkId, FrameSender>,
     /// The link over which each incarnation of an object was last heard.
     homes: HashMap<(ObjectId, Incarnation), LinkId>,
+    /// Where lives are that the core has not heard of.
+    announced: BTreeMap<ObjectId, Vec<DirectoryEntry>>,
+    /// Where the newest life of each object is.
     directory: BTreeMap<ObjectId, DirectoryEntry>,
     /// Who waits for a removal.
     removals: Vec<(ObjectId, oneshot::Sender<Removal>)>,
@@ -381,7 +385,12 @@ impl Driver {
                 {
                     self.lag.persisted(*object, *version);
                 }
+                let joins = match &message {
+                    ToCoordinator::Join { object, .. } => Some(*object),
+                    _ => None,
+                };
                 self.core.handle(CoordinatorInput::Message(message));
+                self.publish(joins.into_iter().collect());
             }
             Frame::Announce(entries) => self.announce(entries),
             Frame::Await(versions) => self.news.expect(link, &versions),
@@ -389,23 +398,52 @@ impl Driver {
         }
     }
 
+    /// Hosts tell what they have before its lives ask to join, and what they have by mistake (rule P12): only of lives
+    /// that the core has let ask is everybody told.
     fn announce(&mut self, entries: Vec<DirectoryEntry>) {
-        let mut news = Vec::new();
+        let objects = entries.iter().map(|entry| entry.object).collect();
         for entry in entries {
-            let known = self.directory.get(&entry.object);
+            let (object, incarnation) = (entry.object, entry.incarnation);
+            let known = self.directory.get(&object);
             if known.is_some_and(|known| known.name != entry.name) {
-                tracing::error!(object = %entry.object, name = entry.name, "two names have the same object id");
-            } else if known
-                .is_none_or(|known| known.incarnation <= entry.incarnation && *known != entry)
-            {
-                self.directory.insert(entry.object, entry.clone());
-                news.push(entry);
+                tracing::error!(%object, name = entry.name, "two names have the same object id");
+                continue;
+            }
+            let life = self.core.life_of(object);
+            if life.is_none_or(|life| incarnation == life || incarnation.supersedes(life)) {
+                let announced = self.announced.entry(object).or_default();
+                announced.retain(|known| known.incarnation != incarnation);
+                announced.push(entry);
+            }
+        }
+        self.publish(objects);
+    }
+
+    /// Tells everybody where these objects are, if that is news.
+    fn publish(&mut self, objects: BTreeSet<ObjectId>) {
+        let mut news = Vec::new();
+        for object in objects {
+            let (Some(life), Some(announced)) =
+                (self.core.life_of(object), self.announced.get_mut(&object))
+            else {
+                continue;
+            };
+            let found = announced.iter().position(|entry| entry.incarnation == life);
+            if let Some(found) = found {
+                let entry = announced.swap_remove(found);
+                announced.retain(|entry| entry.incarnation.supersedes(life));
+                if announced.is_empty() {
+                    self.announced.remove(&object);
+                }
+                if self.directory.get(&object) != Some(&entry) {
+                    self.directory.insert(object, entry.clone());
+                    news.push(entry);
+                }
             }
         }
         if !news.is_empty() {
-            self.links
-                .values()
-                .for_each(|link| link.send(Frame::Announce(news.clone())));
+            let links = self.links.values();
+            links.for_each(|link| link.send(Frame::Announce(news.clone())));
         }
     }
 

@@ -32,6 +32,7 @@ use leap_store::{Journal, JournalState, Recovered, Store};
 use parking_lot::Mutex;
 
 use crate::object::ActionContext;
+use crate::random;
 use crate::service::{Machine, Service};
 use crate::shortening::Shortening;
 use crate::state_object::{PersistDone, StateError, StateObject, StoredVersions};
@@ -88,6 +89,7 @@ const CHECKPOINT_BYTES: usize = 1 << 20;
 /// ```
 pub struct Journaled<M: Machine> {
     journal: Journal,
+    incarnation: Incarnation,
     shortening: Shortening,
     stored: Mutex<StoredVersions>,
     log: Mutex<Log<M>>,
@@ -131,10 +133,12 @@ impl<M: Machine> Journaled<M> {
     /// [`StateError`] if storage cannot be read or holds something else.
     pub async fn open(store: &Store, name: &str) -> Result<Self, StateError> {
         let claim = store.claim(name).await.map_err(StateError::new)?;
+        let incarnation = incarnation(&claim.journal)?;
         let (log, stored) = Log::replay(claim.recovered)?;
         Ok(Self {
             shortening: Shortening::new(claim.journal.clone()),
             journal: claim.journal,
+            incarnation,
             stored: Mutex::new(stored),
             log: Mutex::new(log),
         })
@@ -218,9 +222,16 @@ impl<M: Machine> Journaled<M> {
     }
 }
 
+/// The life that a claim begins. What happens elsewhere, in other journals or in copies of this one, is not of it.
+fn incarnation(journal: &Journal) -> Result<Incarnation, StateError> {
+    let life = journal.incarnation();
+    Incarnation::of(journal.identity(), random::draw(), life)
+        .ok_or_else(|| StateError::new(format!("storage counts {life} lives, which cannot be")))
+}
+
 impl<S: Service> StateObject for Journaled<S> {
     fn incarnation(&self) -> Incarnation {
-        Incarnation(self.journal.incarnation())
+        self.incarnation
     }
 
     fn versions(&self) -> StoredVersions {

@@ -46,6 +46,7 @@ mod journaled;
 mod links;
 mod object;
 mod observation;
+mod random;
 mod service;
 mod shortening;
 mod state_object;

@@ -23,7 +23,7 @@ use crate::transport::{
 };
 
 /// Version of what frames mean; processes that differ do not talk.
-pub(crate) const PROTOCOL: u32 = 3;
+pub(crate) const PROTOCOL: u32 = 4;
 
 /// How long to wait before dialling again, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);

@@ -238,7 +238,7 @@ impl ObjectStatus {
         let lag_ms = milliseconds(protocol.lag());
         protocol.ask(|participant: &Participant| Self {
             name: protocol.name.to_string(),
-            incarnation: participant.incarnation().0,
+            incarnation: participant.incarnation().life(),
             phase,
             world_line: participant.world_line().0,
             open: participant.open_version().0,
@@ -287,7 +287,7 @@ impl From<CoordinatorStatus> for ClusterStatus {
             (
                 name_of(object),
                 MemberStatus {
-                    incarnation: incarnation.0,
+                    incarnation: incarnation.life(),
                     committed,
                     address,
                 },

@@ -87,6 +87,18 @@ impl Network {
         InProcess::default().network("")
     }
 
+    /// Refuses what can never be an address here.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Address`].
+    pub(crate) fn check(&self, address: &str) -> Result<(), TransportError> {
+        match self {
+            Self::Grpc => grpc::parse(address).map(drop),
+            Self::InProcess { .. } => Ok(()),
+        }
+    }
+
     /// Connects to whoever listens on `address`.
     ///
     /// # Errors

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Coordinator, Joiner, Phase, cut::newest};
 use crate::{
-    id::{Incarnation, ObjectId, Version},
+    id::{ObjectId, Version},
+    incarnation::Incarnation,
     ledger::{LogRecord, Standing},
     message::{Refusal, ToParticipant},
 };
@@ -18,7 +19,7 @@ impl Coordinator {
             match self.ledger.members().get(&object) {
                 Some(member) if member.is_present(incarnation) => self.admit(object),
                 Some(member) if member.standing == Standing::Present => {
-                    failed |= member.incarnation < incarnation;
+                    failed |= incarnation.supersedes(member.incarnation);
                 }
                 Some(_) | None => self.log_join(object, joiner),
             }

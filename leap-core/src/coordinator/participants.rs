@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Coordinator, CoordinatorEffect, CoordinatorInput, Joiner, LinkId, Phase};
 use crate::{
-    id::{Incarnation, ObjectId, Version, WorldLine},
+    id::{ObjectId, Version, WorldLine},
+    incarnation::Incarnation,
     ledger::{LogRecord, Standing},
     message::{Fragment, GatherId, Refusal, ToCoordinator, ToParticipant},
 };
@@ -81,12 +82,21 @@ impl Coordinator {
         if self.has_removed(object, incarnation) {
             return self.refuse(object, incarnation, Refusal::Removed);
         }
-        let newest = self.newest_incarnation(object);
-        // Rule P12: from the moment that the next life asks to join, the old one counts for nothing.
-        if self.rules.fencing && incarnation < newest {
-            return self.refuse(object, incarnation, Refusal::Fenced { by: newest });
+        let newest = self.life_of(object);
+        if self.rules.fencing
+            && let Some(by) = newest
+            && by != incarnation
+            && !incarnation.supersedes(by)
+        {
+            // Rule P12: from the moment that the next life asks to join, the old one counts for nothing. And
+            // whoever comes from another storage does not know what the object has done, however many lives it counts.
+            let refusal = match by.supersedes(incarnation) {
+                true => Refusal::Fenced { by },
+                false => Refusal::OtherStorage { by },
+            };
+            return self.refuse(object, incarnation, refusal);
         }
-        if self.removing.contains(&object) && incarnation == newest {
+        if self.removing.contains(&object) && newest == Some(incarnation) {
             // It will be told when the decision is durable.
             return;
         }
@@ -162,7 +172,9 @@ impl Coordinator {
     /// Whether this life of an object ended with its removal.
     fn has_removed(&self, object: ObjectId, incarnation: Incarnation) -> bool {
         self.ledger.members().get(&object).is_some_and(|member| {
-            matches!(member.standing, Standing::Removed { .. }) && incarnation <= member.incarnation
+            let last = member.incarnation;
+            matches!(member.standing, Standing::Removed { .. })
+                && (incarnation == last || last.supersedes(incarnation))
         })
     }
 
@@ -253,13 +265,6 @@ impl Coordinator {
     /// not know yet; each reports again when it has entered the new world-line.
     fn is_learning(&self) -> bool {
         self.phase != Phase::Logging
-    }
-
-    fn newest_incarnation(&self, object: ObjectId) -> Incarnation {
-        let admitted = self.ledger.members().get(&object);
-        let admitted = admitted.map(|member| member.incarnation);
-        let joining = self.joiners.get(&object).map(|joiner| joiner.incarnation);
-        admitted.max(joining).unwrap_or_default()
     }
 
     /// Takes durable vertices and what is known to be committed into the graph.

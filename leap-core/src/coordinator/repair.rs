@@ -164,7 +164,7 @@ impl Coordinator {
             let successor = joiner.incarnation;
             let member = self.ledger.members().get(&object);
             if !member.is_some_and(|member| {
-                member.standing == Standing::Present && member.incarnation < successor
+                member.standing == Standing::Present && successor.supersedes(member.incarnation)
             }) {
                 continue;
             }

@@ -118,8 +118,8 @@ impl Participant {
         }
         match &decision.cause {
             &Cause::Failed { object, successor } => (object == self.id
-                && successor > self.incarnation)
-                .then_some(Refusal::Fenced { by: successor }),
+                && successor.supersedes(self.incarnation))
+            .then_some(Refusal::Fenced { by: successor }),
             Cause::Removed(objects) => (objects.contains(&self.id)
                 && decision.world_line > self.world_line)
                 .then_some(Refusal::Removed),

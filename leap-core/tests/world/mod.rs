@@ -650,7 +650,7 @@ impl World {
         let own = lost.filter(|event| event.object() == object);
         self.truth.lost.extend(own.copied());
         let later = host.durable.iter().map(|s| s.metadata.clone()).collect();
-        let incarnation = host.participant.incarnation().next();
+        let incarnation = Incarnation(host.participant.incarnation().0 + 1);
         host.participant = Participant::recover(object, incarnation, host.speculation, None, later)
             .expect("storage keeps what it was given")
             .with_rules(rules);

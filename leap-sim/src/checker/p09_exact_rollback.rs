@@ -40,7 +40,7 @@ fn removes_enough(truth: &Truth, decision: &Decision) -> Result<(), String> {
     let tainted = truth.tainted(
         |id, vertex| match decision.cause {
             Cause::Failed { object, successor } => {
-                vertex.lost && vertex.object == object && vertex.incarnation < successor
+                vertex.lost && vertex.object == object && successor.supersedes(vertex.incarnation)
             }
             Cause::Removed(_) => removed.contains(&id) && is_cut(vertex, decision),
         },

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::batch::{self, Entry, Mark, Place};
 use super::segment::{FileHeader, HEADER, ObjectHeader, Parent};
-use super::{FORMAT, FormatError, PREFIX, checkpoint, register};
+use super::{FORMAT, FormatError, PREFIX, checkpoint, identity, register};
 use crate::Record;
 
 const PLACE: Place = Place {
@@ -90,6 +90,17 @@ fn fuzz_registers() {
         for bytes in [bytes.to_vec(), resealed(bytes, b"leapregi")].map(Bytes::from) {
             if let Ok((stamp, value)) = register::decode(&bytes) {
                 assert_eq!(register::encode(stamp, &value), bytes);
+            }
+        }
+    });
+}
+
+#[test]
+fn fuzz_identities() {
+    check!().for_each(|bytes: &[u8]| {
+        for bytes in [bytes.to_vec(), resealed(bytes, b"leapiden")] {
+            if let Ok(identity) = identity::decode(&bytes) {
+                assert_eq!(identity::encode(identity), bytes);
             }
         }
     });

@@ -18,6 +18,20 @@ pub(crate) enum Medium {
 }
 
 impl Medium {
+    pub(crate) fn incarnation(&self) -> u64 {
+        match self {
+            Self::Local(writer) => writer.incarnation(),
+            Self::Object(writer) => writer.incarnation(),
+        }
+    }
+
+    pub(crate) fn identity(&self) -> u64 {
+        match self {
+            Self::Local(writer) => writer.identity(),
+            Self::Object(writer) => writer.identity(),
+        }
+    }
+
     pub(crate) fn queue(&self) -> &Queue {
         match self {
             Self::Local(writer) => &writer.queue,

@@ -7,8 +7,10 @@ use super::disk::{Folder, Name, is_missing};
 use super::writer::{Current, Writer};
 use super::{Local, READ_ATTEMPTS};
 use crate::format::batch::Mark;
+use crate::format::identity;
 use crate::format::segment::{FileHeader, Parent};
 use crate::journal::{Index, Queue, Segment};
+use crate::random::draw;
 use crate::{Recovered, StoreError, StoreOptions};
 
 /// Claims `name` with the next incarnation and reads what is durable.
@@ -21,8 +23,8 @@ pub(super) fn claim(
     options: &StoreOptions,
 ) -> Result<(Arc<Writer>, Recovered), StoreError> {
     folder.disk.create_directory(&folder.path)?;
-    let incarnation = own(folder)?;
-    take_over(local, name, folder.clone(), incarnation, options)
+    let (incarnation, identity) = own(folder)?;
+    take_over(local, name, folder.clone(), incarnation, identity, options)
         .map_err(|error| unless_fenced(error, folder, name, incarnation))
 }
 
@@ -49,6 +51,7 @@ fn take_over(
     name: &str,
     folder: Folder,
     incarnation: u64,
+    identity: u64,
     options: &StoreOptions,
 ) -> Result<(Arc<Writer>, Recovered), StoreError> {
     let (recovered, mut index, live) = read(&folder)?;
@@ -65,6 +68,7 @@ fn take_over(
         index: index.into(),
         name: name.to_owned(),
         incarnation,
+        identity,
         folder,
         segment_bytes: options.segment_bytes,
         latency: options.latency,
@@ -86,16 +90,31 @@ pub(super) fn newest(names: &[String]) -> Option<u64> {
     claims.max()
 }
 
-/// Makes the next incarnation's claim file, durably.
+/// Makes the next incarnation's claim file, durably, and the journal's identity before the first.
 ///
 /// The lock makes listing and creating one step: a claimer with an old list could otherwise make a number again that was
 /// claimed, overtaken and deleted meanwhile, and [`Writer::check_claim`] relies on that never happening.
-fn own(folder: &Folder) -> Result<u64, StoreError> {
+fn own(folder: &Folder) -> Result<(u64, u64), StoreError> {
     let _lock = folder.disk.lock_directory(&folder.path)?;
+    let identity = identify(folder)?;
     let newest = newest(&folder.disk.list(&folder.path)?).unwrap_or(0);
     folder.disk.create_new(&folder.claim(newest + 1))?;
     folder.disk.sync_directory(&folder.path)?;
-    Ok(newest + 1)
+    Ok((newest + 1, identity))
+}
+
+/// Reads the journal's identity, or draws it if nobody has yet.
+fn identify(folder: &Folder) -> Result<u64, StoreError> {
+    let path = folder.identity();
+    match folder.disk.read(&path) {
+        Ok(bytes) => identity::decode(&bytes).map_err(|error| error.of(path.display().to_string())),
+        Err(error) if is_missing(&error) => {
+            let identity = draw();
+            folder.disk.write_file(&path, &identity::encode(identity))?;
+            Ok(identity)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads the journal. The incarnation before may still be pruning, so what looks damaged is looked at anew: it wrote the

@@ -185,6 +185,10 @@ impl Folder {
             .join(format!("{incarnation:016x}-{number:016x}.checkpoint"))
     }
 
+    pub(crate) fn identity(&self) -> PathBuf {
+        self.path.join("identity")
+    }
+
     pub(crate) fn claim(&self, incarnation: u64) -> PathBuf {
         self.path.join(format!("{incarnation:016x}.claim"))
     }

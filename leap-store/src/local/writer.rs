@@ -27,6 +27,7 @@ pub(crate) struct Writer {
     pub(crate) index: Mutex<Index>,
     pub(super) name: String,
     pub(super) incarnation: u64,
+    pub(super) identity: u64,
     pub(super) folder: Folder,
     pub(super) segment_bytes: u64,
     pub(super) latency: Duration,
@@ -95,6 +96,10 @@ impl Current {
 impl Writer {
     pub(crate) fn incarnation(&self) -> u64 {
         self.incarnation
+    }
+
+    pub(crate) fn identity(&self) -> u64 {
+        self.identity
     }
 
     pub(crate) fn wake(self: &Arc<Self>, Wake(delay): Wake) {

@@ -7,12 +7,13 @@ use tokio::sync::Notify;
 use super::bucket::{Bucket, Put};
 use super::chain::{Chain, Found};
 use super::writer::{Ownership, Writer};
-use super::{image_name, parse_image_name, parse_segment_name, segment_name, stamp};
+use super::{image_name, parse_image_name, parse_segment_name, segment_name};
 use crate::format::batch::Mark;
 use crate::format::checkpoint;
 use crate::format::register;
 use crate::format::segment::ObjectHeader;
 use crate::journal::{Index, Position, Queue, Segment};
+use crate::random::draw;
 use crate::{Record, Recovered, StoreError, StoreOptions};
 
 /// Fences of older incarnations that are kept. A writer must be this many claims behind before it could find its next
@@ -45,26 +46,32 @@ pub(super) struct Owner {
     pub(super) incarnation: u64,
     /// Segments below this number were pruned.
     pub(super) floor: u64,
+    /// Names the journal; 0 in what programs wrote that did not know of it.
+    pub(super) identity: u64,
 }
 
 impl Owner {
     pub(super) fn encode(self) -> Bytes {
-        let value = [self.incarnation, self.floor].map(u64::to_le_bytes);
-        register::encode(stamp(), value.as_flattened()).into()
+        let value = [self.incarnation, self.floor, self.identity].map(u64::to_le_bytes);
+        register::encode(draw(), value.as_flattened()).into()
     }
 
     pub(super) fn decode(bucket: &Bucket, bytes: &Bytes) -> Result<Self, StoreError> {
         let what = || bucket.key("claim");
         let (_, value) = register::decode(bytes).map_err(|error| error.of(what()))?;
-        let Ok(value) = <[u8; 16]>::try_from(value.as_ref()) else {
+        if !matches!(value.len(), 16 | 24) {
             return Err(StoreError::Corrupt {
                 what: what(),
                 offset: 24,
                 reason: "it is no claim".to_owned(),
             });
-        };
-        let [incarnation, floor] = [0, 8].map(|at| crate::format::u64_at(&value, at));
-        Ok(Self { incarnation, floor })
+        }
+        let number = |at| crate::format::u64_at(&value, at);
+        Ok(Self {
+            incarnation: number(0),
+            floor: number(8),
+            identity: if value.len() == 24 { number(16) } else { 0 },
+        })
     }
 }
 
@@ -106,6 +113,7 @@ pub(super) async fn claim(
         index: index.into(),
         name: name.to_owned(),
         incarnation: owner.incarnation,
+        identity: owner.identity,
         folders,
         latency: options.latency,
         next: (position.sequence + 1).into(),
@@ -127,9 +135,13 @@ async fn own(journal: &Bucket) -> Result<(Owner, UpdateVersion), StoreError> {
             None => Owner {
                 incarnation: 0,
                 floor: 1,
+                identity: 0,
             },
         };
         owner.incarnation += 1;
+        if owner.identity == 0 {
+            owner.identity = draw();
+        }
         let expected = current.as_ref().map(|object| &object.version);
         match journal.put_if("claim", &owner.encode(), expected).await? {
             Put::Done(version) => return Ok((owner, version)),

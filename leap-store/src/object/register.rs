@@ -4,8 +4,8 @@ use bytes::Bytes;
 use object_store::UpdateVersion;
 
 use super::bucket::{Bucket, Put};
-use super::stamp;
 use crate::format::register;
+use crate::random::draw;
 use crate::{RegisterError, StoreError};
 
 /// A register in an object.
@@ -34,7 +34,7 @@ impl ObjectRegister {
         expected: Option<&UpdateVersion>,
         value: &[u8],
     ) -> Result<UpdateVersion, RegisterError> {
-        let bytes = register::encode(stamp(), value).into();
+        let bytes = register::encode(draw(), value).into();
         match self.bucket.put_if(&self.name, &bytes, expected).await? {
             Put::Done(version) => Ok(version),
             Put::Refused(_) => Err(RegisterError::Conflict),

@@ -41,8 +41,8 @@ impl World {
     async fn claim_with(&self, options: &StoreOptions) -> Result<(Journal, Recovered), StoreError> {
         let store = Arc::clone(&self.store);
         let objects = Objects::new(store, Path::default(), options);
-        let (incarnation, writer, recovered) = objects.claim("x", options).await?;
-        let journal = Journal::new(incarnation, Medium::Object(writer), Handle::current());
+        let (writer, recovered) = objects.claim("x", options).await?;
+        let journal = Journal::new(Medium::Object(writer), Handle::current());
         Ok((journal, recovered))
     }
 
@@ -306,6 +306,21 @@ async fn injected_latency_is_pipelined() {
         21,
         "ten alone, then twenty together"
     );
+}
+
+#[tokio::test]
+async fn a_claim_without_an_identity_is_given_one() {
+    let world = World::new();
+    // Of the third incarnation, written by a program that knew of no identities.
+    let value = [2_u64, 1].map(u64::to_le_bytes);
+    let claim = register::encode(7, value.as_flattened());
+    let at = Path::from("journals/x/claim");
+    let put = world.store.put(&at, claim.into()).await;
+    put.expect("memory has room");
+    let (first, _) = world.claim().await.expect("the third claim");
+    assert_eq!(first.incarnation(), 3);
+    let (second, _) = world.claim().await.expect("the fourth claim");
+    assert_eq!(second.identity(), first.identity());
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(crate) struct Writer {
     pub(crate) index: Mutex<Index>,
     pub(super) name: String,
     pub(super) incarnation: u64,
+    pub(super) identity: u64,
     pub(super) folders: Folders,
     pub(super) latency: Duration,
     /// The next sequence number; moved by the pump only.
@@ -51,6 +52,10 @@ struct Sent {
 impl Writer {
     pub(crate) fn incarnation(&self) -> u64 {
         self.incarnation
+    }
+
+    pub(crate) fn identity(&self) -> u64 {
+        self.identity
     }
 
     pub(crate) fn wake(&self) {
@@ -218,6 +223,7 @@ impl Writer {
         let owner = Owner {
             incarnation: self.incarnation,
             floor,
+            identity: self.identity,
         };
         match journal
             .put_if("claim", &owner.encode(), Some(&ownership.version))

@@ -69,6 +69,7 @@ behaviours! {
     pruning_keeps_what_a_rollback_may_need,
     storage_does_not_grow_with_time,
     storage_does_not_grow_with_claims,
+    a_journal_keeps_its_identity,
     an_older_incarnation_is_shut_out,
     a_takeover_under_load_loses_nothing_acknowledged,
     of_racing_claimers_each_gets_its_own_incarnation,
@@ -437,6 +438,22 @@ async fn storage_does_not_grow_with_claims(place: &Place) -> Result<()> {
         after.bytes <= before.bytes + (65 << 10),
         "{before:?} {after:?}"
     );
+    Ok(())
+}
+
+async fn a_journal_keeps_its_identity(place: &Place) -> Result<()> {
+    let store = place.open().await?;
+    let hotel = store.claim("hotel").await?.journal;
+    hotel.append(1, "room 7".into()).await?;
+    hotel.checkpoint(1, "image".into()).await?;
+    // It changes the claim object of an object store.
+    hotel.prune(1).await?;
+    let flight = store.claim("flight").await?.journal;
+    assert_ne!(hotel.identity(), flight.identity());
+    for _ in 0..2 {
+        let again = place.open().await?.claim("hotel").await?.journal;
+        assert_eq!(again.identity(), hotel.identity());
+    }
     Ok(())
 }
 

@@ -122,6 +122,9 @@ async fn every_format_so_far_is_read() -> Result<()> {
         .compare_and_swap(Some(&tag), "node 3".into())
         .await?;
     claim.journal.append(9, "record 9".into()).await?;
+    // Older programs gave journals no identity.
+    let again = store.claim("hotel/7").await?.journal;
+    assert_eq!(again.identity(), claim.journal.identity());
     Ok(())
 }
 

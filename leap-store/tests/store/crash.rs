@@ -299,8 +299,8 @@ async fn what_a_crash_leaves_beside_the_journal_is_ignored_and_removed() -> Resu
     let left = load(directory.path())?;
     assert_eq!(
         left.len(),
-        4,
-        "two segments, a checkpoint, a claim: {:?}",
+        5,
+        "two segments, a checkpoint, a claim, the identity: {:?}",
         left.keys()
     );
     assert!(left.contains_key(&segment));

@@ -1,6 +1,5 @@
 //! What a host is started with.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use leap_core::Speculation;
@@ -57,6 +56,12 @@ pub enum HostError {
     /// The embedded coordinator cannot run.
     #[error("the coordinator cannot run")]
     Coordinator(#[from] CoordinatorError),
+    /// Where the coordinator is said to be can be nowhere.
+    #[error("cannot join: {reason}")]
+    Join {
+        /// Why.
+        reason: String,
+    },
     /// It cannot listen.
     #[error("cannot listen: {reason}")]
     Listen {
@@ -125,7 +130,8 @@ impl HostBuilder {
     }
 
     /// Joins the cluster whose coordinator is at `url` (`http://host:port`). Without this the host
-    /// embeds a coordinator of its own, whose log is in the store.
+    /// embeds a coordinator of its own, whose log is in the store. Nobody need be there yet: the host looks for
+    /// the coordinator until it is, and warns in the log while it is not.
     ///
     /// ```
     /// # leap::testing::run_example(async {
@@ -223,7 +229,12 @@ impl HostBuilder {
             None => Store::open("memory:", StoreOptions::default()).await?,
         };
         let network = self.network.unwrap_or_else(Network::grpc);
-        let id = HostId(RandomState::new().hash_one(std::process::id()));
+        if let Some(cluster) = &self.cluster {
+            network.check(cluster).map_err(|error| HostError::Join {
+                reason: crate::error_chain(&error),
+            })?;
+        }
+        let id = HostId(crate::random::draw());
         let links = Arc::new(Links::new(
             id,
             network.clone(),
@@ -246,9 +257,9 @@ impl HostBuilder {
             Some(address) => Some(inner.listen(&network, &address, self.routes).await?),
             None => None,
         };
-        inner.start_coordination(self.cluster, network).await?;
+        let seat = inner.start_coordination(self.cluster, network).await?;
         if let Some(listener) = listener {
-            inner.serve(listener);
+            inner.serve(listener, seat);
         }
         Ok(Host {
             alive: Arc::new(Alive(inner)),

@@ -1,5 +1,6 @@
 //! The host's links: to its coordinator, near or far, and from whoever dials.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use leap_core::{Observer, ToParticipant};
@@ -28,9 +29,8 @@ impl Inner {
     }
 
     /// Serves whoever connects, for as long as the host lives.
-    pub(super) fn serve(&self, listener: Listener) {
-        let coordinator = self.coordinator.lock().clone();
-        self.spawn(accept(listener, self.links.clone(), coordinator));
+    pub(super) fn serve(&self, listener: Listener, seat: Seat) {
+        self.spawn(accept(listener, self.links.clone(), seat));
     }
 
     /// Connects to the coordinator, near or far, for as long as the host lives.
@@ -38,42 +38,46 @@ impl Inner {
         self: &Arc<Self>,
         cluster: Option<String>,
         network: Network,
-    ) -> Result<(), HostError> {
+    ) -> Result<Seat, HostError> {
         let Some(url) = cluster else {
             let (handle, task) = coordinator::start(&self.store).await?;
             self.spawn(task);
             *self.coordinator.lock() = Some(handle.clone());
             let near = Network::in_process();
             let listener = near.listen("coordinator").await?;
-            self.spawn(accept(listener, self.links.clone(), Some(handle)));
+            let seat = Seat::Here(handle);
+            self.spawn(accept(listener, self.links.clone(), seat.clone()));
             self.spawn(coordinate(self.clone(), near, "coordinator".to_owned()));
-            return Ok(());
+            return Ok(seat);
         };
-        self.spawn(coordinate(self.clone(), network, url));
-        Ok(())
+        self.spawn(coordinate(self.clone(), network, url.clone()));
+        Ok(Seat::At(url))
     }
 }
 
+/// Where the coordinator is.
+#[derive(Clone)]
+pub(super) enum Seat {
+    Here(CoordinatorHandle),
+    At(String),
+}
+
 /// Serves whoever connects.
-async fn accept(mut listener: Listener, links: Arc<Links>, coordinator: Option<CoordinatorHandle>) {
+async fn accept(mut listener: Listener, links: Arc<Links>, seat: Seat) {
     let mut connections = JoinSet::new();
     while let Some(connection) = listener.accept().await {
-        connections.spawn(serve(connection, links.clone(), coordinator.clone()));
+        connections.spawn(serve(connection, links.clone(), seat.clone()));
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn serve(
-    mut connection: Connection,
-    links: Arc<Links>,
-    coordinator: Option<CoordinatorHandle>,
-) {
+async fn serve(mut connection: Connection, links: Arc<Links>, seat: Seat) {
     let mut frames = Vec::new();
     if connection.incoming.recv_many(&mut frames).await == 0 {
         return;
     }
     let mut frames_left = frames.into_iter();
-    match (frames_left.next(), coordinator) {
+    match (frames_left.next(), seat) {
         (Some(Frame::Hello { protocol, purpose }), _) if protocol != PROTOCOL => {
             tracing::warn!(
                 protocol,
@@ -89,7 +93,7 @@ async fn serve(
                     },
                 ..
             }),
-            Some(coordinator),
+            Seat::Here(coordinator),
         ) => {
             coordinator
                 .serve(connection, (known, boundary), frames_left.collect())
@@ -100,9 +104,14 @@ async fn serve(
                 purpose: Purpose::Participant { .. },
                 ..
             }),
-            None,
+            Seat::At(url),
         ) => {
-            tracing::warn!("refused a participant: the coordinator is elsewhere");
+            connection.outgoing.send(Frame::Elsewhere(url));
+            // It hangs up when it has read that.
+            let mut rest = Vec::new();
+            while connection.incoming.recv_many(&mut rest).await > 0 {
+                rest.clear();
+            }
         }
         (
             Some(Frame::Hello {
@@ -136,11 +145,10 @@ async fn coordinate(inner: Arc<Inner>, network: Network, address: String) {
     // Hears only what everybody is told, so that its boundary is never without what is in it by dependency:
     // a coordinator that has just begun takes our word for it.
     let mut told = Observer::default();
-    let mut pause = Pause::default();
+    let mut search = Search::default();
     loop {
         match network.connect(&address).await {
             Ok(connection) => {
-                pause = Pause::default();
                 let purpose = Purpose::Participant {
                     host: id,
                     known: observation.known(),
@@ -154,12 +162,66 @@ async fn coordinate(inner: Arc<Inner>, network: Network, address: String) {
                     return;
                 };
                 links.coordinator_is_up(connection.outgoing.clone(), entries);
-                listen_to_coordinator(connection, &links, &observation, &mut told).await;
+                let hear = |frame: &Frame| search.hear(&address, frame);
+                listen_to_coordinator(connection, &links, &observation, &mut told, hear).await;
                 links.coordinator_is_down();
+                search.lost(&address);
             }
-            Err(error) => tracing::debug!(%address, %error, "the coordinator cannot be reached"),
+            Err(error) => search.fail(&address, crate::error_chain(&error)),
         }
-        pause.wait().await;
+        search.pause.wait().await;
+    }
+}
+
+/// The search for the coordinator. Whoever reads the log is told once of each thing that is in its way.
+#[derive(Default)]
+struct Search {
+    pause: Pause,
+    is_found: bool,
+    why_not: Option<String>,
+}
+
+impl Search {
+    /// Breaks off if who speaks is not the coordinator.
+    fn hear(&mut self, address: &str, frame: &Frame) -> ControlFlow<()> {
+        if let Frame::Elsewhere(url) = frame {
+            self.fail(
+                address,
+                format!("it is not there; who is there has joined {url}"),
+            );
+            return ControlFlow::Break(());
+        }
+        if !self.is_found {
+            // Only now: who only answers the telephone is no coordinator.
+            if self.why_not.is_some() {
+                tracing::info!(address, "the coordinator is found");
+            }
+            *self = Self {
+                is_found: true,
+                ..Self::default()
+            };
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The connection ended.
+    fn lost(&mut self, address: &str) {
+        if !std::mem::replace(&mut self.is_found, false) && self.why_not.is_none() {
+            self.fail(address, "who is there hangs up without a word".to_owned());
+        }
+    }
+
+    fn fail(&mut self, address: &str, why: String) {
+        if self.why_not.as_ref() == Some(&why) {
+            tracing::debug!(address, why, "still without the coordinator");
+        } else {
+            tracing::warn!(
+                address,
+                why,
+                "cannot join the coordinator; objects wait until it is there"
+            );
+            self.why_not = Some(why);
+        }
     }
 }
 
@@ -168,6 +230,7 @@ async fn listen_to_coordinator(
     links: &Links,
     observation: &Observation,
     told: &mut Observer,
+    mut hear: impl FnMut(&Frame) -> ControlFlow<()>,
 ) {
     // The process before its objects: see the invariant of `Observation`.
     let spread = |message: ToParticipant| {
@@ -177,6 +240,9 @@ async fn listen_to_coordinator(
     let mut frames = Vec::new();
     while connection.incoming.recv_many(&mut frames).await > 0 {
         for frame in frames.drain(..) {
+            if hear(&frame).is_break() {
+                return;
+            }
             match frame {
                 Frame::FromCoordinator { to: None, message } => {
                     told.handle(&message);

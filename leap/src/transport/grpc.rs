@@ -81,7 +81,7 @@ async fn open(address: &str) -> Result<Connection, TransportError> {
     })
 }
 
-fn parse(address: &str) -> Result<Uri, TransportError> {
+pub(super) fn parse(address: &str) -> Result<Uri, TransportError> {
     let refuse = |reason: &str| TransportError::Address {
         address: address.to_owned(),
         reason: reason.to_owned(),

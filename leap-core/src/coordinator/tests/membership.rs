@@ -137,3 +137,147 @@ fn a_life_that_was_admitted_elsewhere_shows_a_successor() {
     on(&mut coordinator, report_of_life(B, 2, nothing(W0)));
     assert!(coordinator.is_superseded());
 }
+
+/// Life `life` of B in a storage that is not the one of its first.
+fn elsewhere(life: u64) -> Incarnation {
+    Incarnation::of(2, 7, life).expect("an early life")
+}
+
+fn join_as(incarnation: Incarnation, fragment: Fragment) -> CoordinatorInput {
+    Message(ToCoordinator::Join {
+        object: B,
+        incarnation,
+        fragment,
+    })
+}
+
+/// A and B are members, B in the first life of a storage with a name.
+fn b_in_named_storage() -> (Coordinator, Incarnation) {
+    let mut coordinator = steady(&[A]);
+    let home = Incarnation::of(1, 5, 1).expect("an early life");
+    on(&mut coordinator, join_as(home, nothing(W0)));
+    on(&mut coordinator, Logged);
+    assert_eq!(coordinator.life_of(B), Some(home));
+    (coordinator, home)
+}
+
+fn refused_as(incarnation: Incarnation, refusal: Refusal) -> CoordinatorEffect {
+    let refused = ToParticipant::Refused {
+        incarnation,
+        refusal,
+    };
+    ToObject(B, incarnation, refused)
+}
+
+#[test]
+fn whoever_comes_from_another_storage_is_refused_however_many_lives_it_counts() {
+    // rule P12: incarnations are counted by storage; those of another say nothing.
+    let (mut coordinator, by) = b_in_named_storage();
+    let copy = Incarnation::of(1, 6, 1).expect("an early life");
+    let ahead = fragment(W0, 0, &[(9, &[], true)]);
+    for stranger in [
+        copy,
+        elsewhere(1),
+        elsewhere(2),
+        Incarnation(1),
+        Incarnation(2),
+    ] {
+        assert_eq!(
+            on(&mut coordinator, join_as(stranger, ahead.clone())),
+            [refused_as(stranger, Refusal::OtherStorage { by })],
+            "{stranger:?}"
+        );
+    }
+    assert_eq!(coordinator.life_of(B), Some(by));
+    let message = ToCoordinator::Persisted {
+        object: B,
+        incarnation: by,
+        world_line: W0,
+        version: Version(1),
+        dependencies: set(&[]),
+    };
+    assert_eq!(
+        on(&mut coordinator, Message(message)),
+        [told_boundary(&[(B, 1)])],
+        "and the other lives on"
+    );
+}
+
+#[test]
+fn of_two_storages_the_one_that_asks_first_is_let_in() {
+    let mut coordinator = steady(&[A]);
+    on(&mut coordinator, join_as(elsewhere(1), nothing(W0)));
+    let second = Incarnation::of(1, 5, 1).expect("an early life");
+    let by = elsewhere(1);
+    assert_eq!(
+        on(&mut coordinator, join_as(second, nothing(W0))),
+        [refused_as(second, Refusal::OtherStorage { by })]
+    );
+    assert_eq!(
+        on(&mut coordinator, Logged),
+        [ToObject(
+            B,
+            by,
+            ToParticipant::Admit {
+                incarnation: by,
+                world_line: W0,
+                keep: Version::ZERO,
+                boundary: versions(&[(A, 0), (B, 0)]),
+            }
+        )]
+    );
+}
+
+#[test]
+fn who_left_comes_back_from_its_own_storage_only() {
+    let (mut coordinator, by) = b_in_named_storage();
+    let (object, incarnation, version) = (B, by, Version::ZERO);
+    let leave = ToCoordinator::Leave {
+        object,
+        incarnation,
+        version,
+    };
+    on(&mut coordinator, Message(leave));
+    on(&mut coordinator, Logged);
+    assert_eq!(
+        on(&mut coordinator, join_as(elsewhere(2), nothing(W0))),
+        [refused_as(elsewhere(2), Refusal::OtherStorage { by })]
+    );
+    assert!(matches!(
+        on(
+            &mut coordinator,
+            join_as(
+                Incarnation::of(1, 3, 2).expect("an early life"),
+                nothing(W0)
+            )
+        )[..],
+        [Log(LogRecord::Joined { .. })]
+    ));
+}
+
+#[test]
+fn after_a_removal_it_may_come_from_another_storage() {
+    let (mut coordinator, by) = b_in_named_storage();
+    on(&mut coordinator, CoordinatorInput::Remove(B));
+    on(&mut coordinator, report(A, Some(gather(2)), nothing(W0)));
+    on(&mut coordinator, Logged);
+    on(&mut coordinator, report(A, None, nothing(W1)));
+    assert_eq!(coordinator.life_of(B), None);
+    assert_eq!(
+        on(&mut coordinator, join_as(by, nothing(W0))),
+        [refused_as(by, Refusal::Removed)]
+    );
+    // Its number is lower, whatever storage it is of.
+    assert!(matches!(
+        on(&mut coordinator, join_as(elsewhere(1), nothing(W0)))[..],
+        [Log(LogRecord::Joined { .. })]
+    ));
+    on(&mut coordinator, Logged);
+    assert_eq!(coordinator.life_of(B), Some(elsewhere(1)));
+    let next = Incarnation::of(1, 3, 2).expect("an early life");
+    assert_eq!(
+        on(&mut coordinator, join_as(next, nothing(W0))),
+        [refused_as(next, Refusal::OtherStorage { by: elsewhere(1) })],
+        "the storage that was given up"
+    );
+}
