@@ -114,6 +114,14 @@ pub enum CoordinatorInput {
     },
     /// A participant says something.
     Message(ToCoordinator),
+    /// A life says what only a member of another cluster can: it [shows a successor](Coordinator::shows_successor), of
+    /// which the log knows nothing.
+    Foreign {
+        /// Who.
+        object: ObjectId,
+        /// Its life.
+        incarnation: Incarnation,
+    },
     /// The oldest log record that was not durable yet is durable.
     Logged,
     /// This member will never come back, as somebody knows who is not part of the protocol. It loses what is not
@@ -510,6 +518,10 @@ impl Coordinator {
                     self.act_on(record);
                 }
             }
+            CoordinatorInput::Foreign {
+                object,
+                incarnation,
+            } => self.refuse_foreign(object, incarnation),
             CoordinatorInput::Remove(object) => self.handle_remove(object),
         }
     }

@@ -216,6 +216,15 @@ pub enum Refusal {
         /// The newest version that storage still has.
         found: Version,
     },
+    /// It has been in a world-line that the cluster has not reached, and no other coordinator has taken the cluster
+    /// there (rule P11): its storage is of another cluster, or the coordinator's log was lost.
+    #[error(
+        "it comes from another cluster, or the coordinator has lost its log: this one is in world-line {world_line} only"
+    )]
+    OtherCluster {
+        /// The newest world-line here.
+        world_line: WorldLine,
+    },
     /// The object lives in another storage, or was last there: what is here is another object of the
     /// same name, or a copy (rule P12). If that storage is lost, the object must be removed from the
     /// cluster before it can come from here.

@@ -350,6 +350,36 @@ async fn objects_of_another_directory_are_refused_and_change_nothing() -> anyhow
     Ok(())
 }
 
+/// Rule P11. Data of another cluster, which has seen more failures, passed for that of a successor, and the coordinator
+/// fell silent for good.
+#[tokio::test]
+async fn data_of_another_cluster_does_not_end_the_coordinator() -> anyhow::Result<()> {
+    let [data, other] = [tempfile::tempdir()?, tempfile::tempdir()?];
+    let first = json!({ "key": "a", "value": "1" }).to_string();
+    for _ in 0..2 {
+        // Not shut down: the next life is a failure.
+        let failing = node(other.path()).await?;
+        assert_eq!(post(&failing, "/call/kv/put", first.clone()).await?.0, 200);
+        drop(failing);
+    }
+    let coordinator = node(data.path()).await?;
+    let stranger = Node::start(NodeOptions {
+        data: other.path().display().to_string(),
+        listen: "127.0.0.1:0".to_owned(),
+        join: Some(coordinator.address().to_owned()),
+        ..NodeOptions::default()
+    })
+    .await?;
+    let why = why_stopped(&stranger).await;
+    assert!(why.contains("another cluster"), "{why}");
+    assert_eq!(post(&coordinator, "/call/kv/put", first).await?.0, 200);
+    let status = coordinator.host().status().await;
+    assert!(status.coordinator.is_some(), "{status:?}");
+    stranger.shutdown().await;
+    coordinator.shutdown().await;
+    Ok(())
+}
+
 /// In an object store there is no lock: two nodes may claim the same objects there.
 #[tokio::test]
 async fn of_two_nodes_with_the_same_objects_the_older_is_fenced_and_says_so() -> anyhow::Result<()>

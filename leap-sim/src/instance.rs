@@ -343,6 +343,9 @@ impl World {
                 self.kill(id);
             }
             Effect::Refused(Refusal::Fenced { .. }) => self.kill(id),
+            Effect::Refused(Refusal::OtherCluster { world_line }) => {
+                unreachable!("{id:?} is of the cluster that is in {world_line:?}")
+            }
             Effect::Refused(Refusal::OtherStorage { by }) => {
                 unreachable!("{id:?} is of the storage that it is in, not of that of {by:?}")
             }

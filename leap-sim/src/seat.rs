@@ -1,10 +1,10 @@
 //! One life of the coordinator, and its driver's part.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use leap_core::{
-    Coordinator, CoordinatorEffect, CoordinatorInput, Incarnation, Ledger, LogRecord, ObjectId,
-    ToParticipant, Version, coordinator::LinkId,
+    Coordinator, CoordinatorEffect, CoordinatorInput, Ledger, LogRecord, ObjectId, ToParticipant,
+    Version, coordinator::LinkId,
 };
 
 use crate::{
@@ -22,8 +22,8 @@ pub(crate) struct Seat {
     pub(crate) coordinator: Coordinator,
     /// Who has subscribed, over which link in which epoch.
     links: BTreeMap<LinkId, (ConnectionId, u32)>,
-    /// The newest link of each life of an object.
-    hosts: HashMap<(ObjectId, Incarnation), LinkId>,
+    /// The newest link of each life of an object, by the number of its incarnation.
+    hosts: BTreeMap<(ObjectId, u64), LinkId>,
     /// Whose messages have come.
     heard: BTreeSet<ObjectId>,
     messages: u64,
@@ -60,7 +60,7 @@ impl World {
             is_alive: true,
             coordinator,
             links: BTreeMap::new(),
-            hosts: HashMap::new(),
+            hosts: BTreeMap::new(),
             heard: BTreeSet::new(),
             messages: 0,
             members,
@@ -175,10 +175,11 @@ impl World {
                 }
             }
             Wire::ToCoordinator(message) => {
-                let sender = message.sender();
+                let (object, incarnation) = message.sender();
+                let sender = (object, incarnation.0);
                 let host = seat.hosts.entry(sender).or_insert(link);
                 *host = link.max(*host);
-                seat.heard.insert(sender.0);
+                seat.heard.insert(object);
                 CoordinatorInput::Message(message)
             }
             _ => unreachable!("coordinators are told nothing else"),
@@ -213,7 +214,7 @@ impl World {
                 CoordinatorEffect::ToObject(object, incarnation, message) => {
                     self.judge_published(id, &message);
                     let to = (object, incarnation);
-                    if let Some(&link) = self.seats[id.0].hosts.get(&to) {
+                    if let Some(&link) = self.seats[id.0].hosts.get(&(object, incarnation.0)) {
                         self.send_over(id, link, Wire::ToParticipant(Some(to), message));
                     }
                 }

@@ -435,6 +435,29 @@ impl Journal {
         self.0.medium.queue().state()
     }
 
+    /// Looks in storage whether this is the newest claim of the name still. [`state`](Self::state) knows that only since
+    /// the last write.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = leap_store::Store::open("memory:", leap_store::StoreOptions::default()).await?;
+    /// use leap_store::StoreError;
+    ///
+    /// let old = store.claim("hotel").await?.journal;
+    /// old.check_claim().await?;
+    /// let _new = store.claim("hotel").await?;
+    /// assert!(matches!(old.check_claim().await, Err(StoreError::Fenced { by: 2, .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when it is not, and whatever the medium refuses.
+    pub async fn check_claim(&self) -> Result<(), StoreError> {
+        self.0.medium.check_claim().await
+    }
+
     /// Counters since the claim.
     ///
     /// ```

@@ -284,7 +284,7 @@ impl Driver {
                 },
             }
             for event in events.drain(..) {
-                if let Err(error) = self.handle(event) {
+                if let Err(error) = self.handle(event).await {
                     tracing::error!(%error, "the coordinator's log failed; the coordinator stops");
                     return;
                 }
@@ -301,7 +301,7 @@ impl Driver {
         }
     }
 
-    fn handle(&mut self, event: Event) -> Result<(), leap_store::JournalError> {
+    async fn handle(&mut self, event: Event) -> Result<(), leap_store::JournalError> {
         match event {
             Event::Connected {
                 link,
@@ -310,15 +310,23 @@ impl Driver {
             } => {
                 // What was decided before is in its welcome, which comes first.
                 self.drain();
-                sender.send(Frame::Announce(self.directory.values().cloned().collect()));
-                self.links.insert(link, sender);
-                self.core.handle(CoordinatorInput::Subscribe {
+                let subscribe = CoordinatorInput::Subscribe {
                     link,
                     world_line: known.0,
                     boundary: known.1,
-                });
+                };
+                if self.is_foreign(&subscribe).await {
+                    sender.send(Frame::TurnedAway(format!(
+                        "the cluster there is another one, in world-line {} only, or its coordinator has lost its log",
+                        self.core.world_line()
+                    )));
+                    return Ok(());
+                }
+                sender.send(Frame::Announce(self.directory.values().cloned().collect()));
+                self.links.insert(link, sender);
+                self.core.handle(subscribe);
             }
-            Event::Frame { link, frame } => self.handle_frame(link, frame),
+            Event::Frame { link, frame } => self.handle_frame(link, frame).await,
             Event::Closed(link) => {
                 self.links.remove(&link);
                 self.homes.retain(|_, home| *home != link);
@@ -362,39 +370,76 @@ impl Driver {
         }
     }
 
-    fn handle_frame(&mut self, link: LinkId, frame: Frame) {
+    async fn handle_frame(&mut self, link: LinkId, frame: Frame) {
         match frame {
-            Frame::ToCoordinator(message) => {
-                // A late message of an old link must not take the object's route back to it.
-                let home = self.homes.entry(message.sender()).or_insert(link);
-                *home = link.max(*home);
-                if let ToCoordinator::Join {
-                    object, fragment, ..
-                }
-                | ToCoordinator::Report {
-                    object, fragment, ..
-                } = &message
-                {
-                    let durable = fragment.versions.iter().filter(|entry| entry.durable);
-                    durable.for_each(|entry| self.lag.persisted(*object, entry.version));
-                    self.fragments.insert(*object, fragment.clone());
-                }
-                if let ToCoordinator::Persisted {
-                    object, version, ..
-                } = &message
-                {
-                    self.lag.persisted(*object, *version);
-                }
-                let joins = match &message {
-                    ToCoordinator::Join { object, .. } => Some(*object),
-                    _ => None,
-                };
-                self.core.handle(CoordinatorInput::Message(message));
-                self.publish(joins.into_iter().collect());
-            }
+            Frame::ToCoordinator(message) => self.handle_message(link, message).await,
             Frame::Announce(entries) => self.announce(entries),
             Frame::Await(versions) => self.news.expect(link, &versions),
             other => tracing::warn!(?other, "a participant says what only others say"),
+        }
+    }
+
+    async fn handle_message(&mut self, link: LinkId, message: ToCoordinator) {
+        let sender @ (object, incarnation) = message.sender();
+        // A late message of an old link must not take the object's route back to it.
+        let home = self.homes.entry(sender).or_insert(link);
+        *home = link.max(*home);
+        let joins = matches!(message, ToCoordinator::Join { .. });
+        let input = CoordinatorInput::Message(message);
+        if self.is_foreign(&input).await {
+            return self.core.handle(CoordinatorInput::Foreign {
+                object,
+                incarnation,
+            });
+        }
+        if let CoordinatorInput::Message(message) = &input
+            && self.may_speak(object, incarnation)
+        {
+            self.note(message);
+        }
+        self.core.handle(input);
+        if joins {
+            self.publish([object].into());
+        }
+    }
+
+    /// Whether the sender is of another cluster: it shows a successor of this coordinator, and there is none.
+    async fn is_foreign(&self, input: &CoordinatorInput) -> bool {
+        let is_foreign =
+            self.core.shows_successor(input) && self.journal.check_claim().await.is_ok();
+        if is_foreign {
+            tracing::warn!(
+                world_line = %self.core.world_line(),
+                ?input,
+                "refused what is of another cluster, unless this coordinator has lost its log"
+            );
+        }
+        is_foreign
+    }
+
+    /// Whether the core listens to this life: no other storage has the object's place (rule P12).
+    fn may_speak(&self, object: ObjectId, incarnation: Incarnation) -> bool {
+        let life = self.core.life_of(object);
+        life.is_none_or(|life| incarnation == life || incarnation.supersedes(life))
+    }
+
+    /// Takes in what people may ask about.
+    fn note(&mut self, message: &ToCoordinator) {
+        match message {
+            ToCoordinator::Join {
+                object, fragment, ..
+            }
+            | ToCoordinator::Report {
+                object, fragment, ..
+            } => {
+                let durable = fragment.versions.iter().filter(|entry| entry.durable);
+                durable.for_each(|entry| self.lag.persisted(*object, entry.version));
+                self.fragments.insert(*object, fragment.clone());
+            }
+            ToCoordinator::Persisted {
+                object, version, ..
+            } => self.lag.persisted(*object, *version),
+            ToCoordinator::Leave { .. } => {}
         }
     }
 
@@ -409,8 +454,7 @@ impl Driver {
                 tracing::error!(%object, name = entry.name, "two names have the same object id");
                 continue;
             }
-            let life = self.core.life_of(object);
-            if life.is_none_or(|life| incarnation == life || incarnation.supersedes(life)) {
+            if self.may_speak(object, incarnation) {
                 let announced = self.announced.entry(object).or_default();
                 announced.retain(|known| known.incarnation != incarnation);
                 announced.push(entry);

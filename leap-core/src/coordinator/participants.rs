@@ -14,8 +14,23 @@ impl Coordinator {
     /// Whether somebody knows a gather or a decision that is not ours. All of ours are durable before
     /// anybody knows them, so only a successor can be behind it. Our word is worth nothing then: we
     /// would end its gathers, and take a version that was named after its decision for one of the same
-    /// number that was removed by it.
-    pub(super) fn shows_successor(&self, input: &CoordinatorInput) -> bool {
+    /// number that was removed by it. [`Coordinator::handle`] falls silent then.
+    ///
+    /// A successor has claimed the log. So who can ask the log, and finds that nobody has, knows that the sender is a
+    /// stranger, and gives [`CoordinatorInput::Foreign`] instead.
+    ///
+    /// ```
+    /// use leap_core::{Coordinator, CoordinatorInput, Fragment, Incarnation, ObjectId, ToCoordinator, WorldLine};
+    ///
+    /// let new = Coordinator::recover(1, None, []);
+    /// let join = ToCoordinator::Join {
+    ///     object: ObjectId::from_name("hotel"),
+    ///     incarnation: Incarnation(1),
+    ///     fragment: Fragment { world_line: WorldLine(7), ..Fragment::default() },
+    /// };
+    /// assert!(new.shows_successor(&CoordinatorInput::Message(join)));
+    /// ```
+    pub fn shows_successor(&self, input: &CoordinatorInput) -> bool {
         let (gather, known) = match input {
             CoordinatorInput::Subscribe { world_line, .. } => (None, *world_line),
             CoordinatorInput::Message(ToCoordinator::Join { fragment, .. }) => {
@@ -28,6 +43,7 @@ impl Coordinator {
                 (None, Some(*world_line))
             }
             CoordinatorInput::Message(ToCoordinator::Leave { .. })
+            | CoordinatorInput::Foreign { .. }
             | CoordinatorInput::Logged
             | CoordinatorInput::Remove(_) => (None, None),
         };
@@ -126,6 +142,11 @@ impl Coordinator {
             }
             ToCoordinator::Leave { version, .. } => self.handle_leave(object, incarnation, version),
         }
+    }
+
+    pub(super) fn refuse_foreign(&mut self, object: ObjectId, incarnation: Incarnation) {
+        let world_line = self.world_line();
+        self.refuse(object, incarnation, Refusal::OtherCluster { world_line });
     }
 
     fn handle_join(&mut self, object: ObjectId, joiner: Joiner) {

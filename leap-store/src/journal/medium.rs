@@ -46,6 +46,17 @@ impl Medium {
         }
     }
 
+    /// Fails when a newer incarnation has claimed the name.
+    pub(crate) async fn check_claim(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Local(writer) => {
+                let writer = Arc::clone(writer);
+                blocking(move || writer.check_claim()).await
+            }
+            Self::Object(writer) => writer.check_claim().await,
+        }
+    }
+
     /// The queue has something for the writer.
     pub(crate) fn wake(&self, wake: Wake) {
         match self {

@@ -181,7 +181,7 @@ impl Writer {
     /// The order of the two questions matters. Claim files are made once, with rising numbers, and deleted from the oldest
     /// on, the newest never. So if our own is still there after the next one was found missing, the next one cannot have
     /// been deleted: it had not been made.
-    pub(super) fn check_claim(&self) -> Result<(), StoreError> {
+    pub(crate) fn check_claim(&self) -> Result<(), StoreError> {
         let disk = &self.folder.disk;
         let next = disk.exists(&self.folder.claim(self.incarnation + 1))?;
         if !next && disk.exists(&self.folder.claim(self.incarnation))? {

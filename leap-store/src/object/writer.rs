@@ -170,6 +170,19 @@ impl Writer {
         }
     }
 
+    /// Fails when a newer incarnation has claimed the name.
+    pub(crate) async fn check_claim(&self) -> Result<(), StoreError> {
+        let journal: &Bucket = &self.folders.journal;
+        let newest = match journal.get("claim").await? {
+            Some(object) => Owner::decode(journal, &object.bytes)?.incarnation,
+            None => return Err(missing_claim(journal)),
+        };
+        match newest == self.incarnation {
+            true => Ok(()),
+            false => Err(self.fenced(newest)),
+        }
+    }
+
     fn fenced(&self, by: u64) -> StoreError {
         StoreError::Fenced {
             name: self.name.clone(),
@@ -236,11 +249,15 @@ impl Writer {
             Put::Refused(Some(object)) => {
                 Err(self.fenced(Owner::decode(journal, &object.bytes)?.incarnation))
             }
-            Put::Refused(None) => Err(StoreError::Corrupt {
-                what: journal.key("claim"),
-                offset: 0,
-                reason: "it is missing".to_owned(),
-            }),
+            Put::Refused(None) => Err(missing_claim(journal)),
         }
+    }
+}
+
+fn missing_claim(journal: &Bucket) -> StoreError {
+    StoreError::Corrupt {
+        what: journal.key("claim"),
+        offset: 0,
+        reason: "it is missing".to_owned(),
     }
 }

@@ -70,6 +70,7 @@ behaviours! {
     storage_does_not_grow_with_time,
     storage_does_not_grow_with_claims,
     a_journal_keeps_its_identity,
+    who_is_shut_out_can_ask,
     an_older_incarnation_is_shut_out,
     a_takeover_under_load_loses_nothing_acknowledged,
     of_racing_claimers_each_gets_its_own_incarnation,
@@ -438,6 +439,27 @@ async fn storage_does_not_grow_with_claims(place: &Place) -> Result<()> {
         after.bytes <= before.bytes + (65 << 10),
         "{before:?} {after:?}"
     );
+    Ok(())
+}
+
+async fn who_is_shut_out_can_ask(place: &Place) -> Result<()> {
+    let store = place.open().await?;
+    let older = store.claim("asked").await?.journal;
+    older.check_claim().await?;
+    let newer = store.claim("asked").await?.journal;
+    let refused = older.check_claim().await;
+    ensure!(
+        matches!(
+            refused,
+            Err(StoreError::Fenced {
+                incarnation: 1,
+                by: 2,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    newer.check_claim().await?;
     Ok(())
 }
 

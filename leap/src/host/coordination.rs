@@ -106,7 +106,8 @@ async fn serve(mut connection: Connection, links: Arc<Links>, seat: Seat) {
             }),
             Seat::At(url),
         ) => {
-            connection.outgoing.send(Frame::Elsewhere(url));
+            let reason = format!("who is there is no coordinator, and has joined {url}");
+            connection.outgoing.send(Frame::TurnedAway(reason));
             // It hangs up when it has read that.
             let mut rest = Vec::new();
             while connection.incoming.recv_many(&mut rest).await > 0 {
@@ -184,11 +185,8 @@ struct Search {
 impl Search {
     /// Breaks off if who speaks is not the coordinator.
     fn hear(&mut self, address: &str, frame: &Frame) -> ControlFlow<()> {
-        if let Frame::Elsewhere(url) = frame {
-            self.fail(
-                address,
-                format!("it is not there; who is there has joined {url}"),
-            );
+        if let Frame::TurnedAway(reason) = frame {
+            self.fail(address, reason.clone());
             return ControlFlow::Break(());
         }
         if !self.is_found {

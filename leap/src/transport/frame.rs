@@ -65,8 +65,8 @@ pub(crate) enum Frame {
     /// From the coordinator, the answer: these versions are inside the boundary. Unlike what everybody is told, that is
     /// not all that is, so what they depend on may be missing.
     Reached(BTreeMap<ObjectId, Version>),
-    /// To a host that takes the sender for the coordinator: that is there.
-    Elsewhere(String),
+    /// To a host that takes the sender for its coordinator: why it is not.
+    TurnedAway(String),
 }
 
 /// What a connection is for.
@@ -195,7 +195,7 @@ mod tests {
                 message: ToParticipant::Boundary([(hotel, Version(8))].into()),
             },
             Frame::Reached([(hotel, Version(9))].into()),
-            Frame::Elsewhere("http://127.0.0.1:7400".into()),
+            Frame::TurnedAway("it is at http://127.0.0.1:7400".into()),
             Frame::Await([(hotel, Version(9))].into_iter().collect()),
             Frame::Announce(vec![DirectoryEntry {
                 object: hotel,

@@ -138,6 +138,21 @@ fn a_life_that_was_admitted_elsewhere_shows_a_successor() {
     assert!(coordinator.is_superseded());
 }
 
+#[test]
+fn who_comes_from_another_cluster_is_refused_and_the_coordinator_goes_on() {
+    // rule P11: the driver has found that nobody has taken over.
+    let mut coordinator = steady(&[A]);
+    let join = join(B, 1, nothing(W3));
+    assert!(coordinator.shows_successor(&join));
+    let foreign = CoordinatorInput::Foreign {
+        object: B,
+        incarnation: Incarnation(1),
+    };
+    let refusal = Refusal::OtherCluster { world_line: W0 };
+    assert_eq!(on(&mut coordinator, foreign), [refused(B, 1, refusal)]);
+    assert!(!coordinator.is_superseded());
+}
+
 /// Life `life` of B in a storage that is not the one of its first.
 fn elsewhere(life: u64) -> Incarnation {
     Incarnation::of(2, 7, life).expect("an early life")
