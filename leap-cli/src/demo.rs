@@ -3,12 +3,12 @@
 mod cluster;
 pub(crate) mod service;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use travel::{Audit, Booking, Trip};
 
+use crate::ending::told_to_end;
 use crate::options::{OnOff, Persistence};
 use cluster::Cluster;
 
@@ -86,10 +87,18 @@ struct Summary {
 impl Demo {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let temporary = tempfile::tempdir()?;
-        let directory = self
-            .data
-            .clone()
-            .unwrap_or_else(|| temporary.path().to_owned());
+        // Services end with what holds them, and files must not stay.
+        tokio::select! {
+            done = self.run_in(temporary.path()) => done,
+            told = told_to_end() => {
+                told?;
+                bail!("interrupted; nothing was checked");
+            }
+        }
+    }
+
+    async fn run_in(&self, temporary: &Path) -> anyhow::Result<()> {
+        let directory = self.data.clone().unwrap_or_else(|| temporary.to_owned());
         for mode in MODES {
             let used = directory.join(mode);
             ensure!(

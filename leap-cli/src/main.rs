@@ -5,6 +5,7 @@ mod call;
 mod checkpoint;
 mod control;
 mod demo;
+mod ending;
 mod http;
 mod inspect;
 mod options;

@@ -1,8 +1,10 @@
 //! The command as a person or a script runs it.
 
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 fn leap(arguments: &[&str]) -> std::process::Output {
@@ -74,6 +76,45 @@ fn a_demo_takes_no_directory_of_another() {
     assert_eq!(output.status.code(), Some(1));
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(complaint.contains("is of an earlier demo"), "{complaint}");
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let is_empty = || {
+        std::fs::read_dir(directory.path())
+            .unwrap()
+            .next()
+            .is_none()
+    };
+    let demo = Command::new(env!("CARGO_BIN_EXE_leap"))
+        .args(["demo", "--json"])
+        .env("TMPDIR", directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It is under way: a service has written something.
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !has_journal(directory.path()) {
+        assert!(Instant::now() < patience);
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_child(&demo), Signal::TERM).unwrap();
+    let output = demo.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("interrupted"), "{complaint}");
+    assert!(is_empty());
+}
+
+/// Whether something is in a directory of journals below `directory`.
+fn has_journal(directory: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return false;
+    };
+    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.any(|path| path.extension().is_some_and(|end| end == "segment") || has_journal(&path))
 }
 
 #[test]

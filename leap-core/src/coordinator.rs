@@ -459,8 +459,8 @@ impl Coordinator {
                 .is_some_and(|member| member.standing == Standing::Present)
     }
 
-    /// The newest life of `object`, whether it was admitted or only asks for it: no life in another storage is let in
-    /// beside it. Nothing if there never was one, or it was removed and has not come back.
+    /// The newest life of `object`, whether it was admitted or only asks for it. Nothing if there never was one, or it was
+    /// removed and has not asked to come back.
     ///
     /// ```
     /// # use leap_core::*;

@@ -17,6 +17,9 @@ const STORAGE_BITS: u32 = 24;
 ///
 /// So tokens have no order; [`supersedes`](Self::supersedes) is the rule.
 ///
+/// A number up to [`LAST_LIFE`](Self::LAST_LIFE) is a life in a storage without a name, which a life in any other storage may
+/// follow: of journals written before they had names, and of state objects that have no other storage to be mistaken for.
+///
 /// ```
 /// use leap_core::Incarnation;
 ///
@@ -39,7 +42,6 @@ impl Incarnation {
 
     /// The life number `life` of an object in one `storage`. Both that and the `mark`, which no other
     /// claim of the same number may have, are numbers drawn at random; only some of their bits are kept.
-    /// `Incarnation(life)` is of a storage without a name, which any other may follow.
     ///
     /// Nothing for a life after [`LAST_LIFE`](Self::LAST_LIFE).
     ///
@@ -90,7 +92,12 @@ impl Incarnation {
     /// ```
     #[must_use]
     pub const fn supersedes(self, older: Self) -> bool {
-        (self.storage() == older.storage() || older.storage() == 0) && self.life() > older.life()
+        self.may_hold_what_was_of(older) && self.life() > older.life()
+    }
+
+    /// Whether it is in the same storage as a life before it, or in a copy.
+    pub(crate) const fn may_hold_what_was_of(self, older: Self) -> bool {
+        self.storage() == older.storage() || older.storage() == 0
     }
 }
 

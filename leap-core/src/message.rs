@@ -225,11 +225,10 @@ pub enum Refusal {
         /// The newest world-line here.
         world_line: WorldLine,
     },
-    /// The object lives in another storage, or was last there: what is here is another object of the
-    /// same name, or a copy (rule P12). If that storage is lost, the object must be removed from the
-    /// cluster before it can come from here.
+    /// The object lives in another storage, or was last there and has committed something: what is here is
+    /// another object of the same name, or a copy (rule P12).
     #[error(
-        "the object's place is another storage, where it is in incarnation {by}; if that is lost, remove the object from the cluster first"
+        "the object's place is another storage, with incarnation {by}; what is here is a copy, or another object of its name"
     )]
     OtherStorage {
         /// Its newest incarnation there.

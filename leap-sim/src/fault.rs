@@ -131,8 +131,9 @@ impl World {
             return;
         };
         let coordinator = &self.seats[seat.0].coordinator;
-        // It would be let in where nobody is.
-        let Some(life) = coordinator.life_of(object) else {
+        // Where nobody is it might be let in.
+        let life = coordinator.life_of(object);
+        let Some(life) = life.filter(|_| coordinator.has_member(object)) else {
             return;
         };
         let world_line = coordinator.world_line();

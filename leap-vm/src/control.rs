@@ -41,6 +41,8 @@ impl Wake for Shared {
 struct State {
     flag: Option<Flag>,
     is_requested: bool,
+    /// How many times anybody has asked.
+    requests: u64,
     /// Whether something else has happened that a host function may wait for.
     is_woken: bool,
     /// Called as well when it has, if the process gives up its thread where it would wait.
@@ -48,6 +50,10 @@ struct State {
     /// What it gave it up for.
     pause: Option<Pause>,
 }
+
+/// A request that nobody had made before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Request(u64);
 
 /// What a stopped process waits for: its waker is called, or this moment comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +81,14 @@ impl CaptureHandle {
     /// Asks the process to stop at the next bus stop. A request of a process that has ended, or
     /// that is asked already, changes nothing.
     pub fn request(&self) {
+        self.ask();
+    }
+
+    /// [Requests](Self::request) a capture that may be [withdrawn](Self::withdraw), unless one was requested before.
+    pub(crate) fn ask(&self) -> Option<Request> {
         let mut state = self.0.state.lock();
+        state.requests += 1;
+        let request = (!state.is_requested).then_some(Request(state.requests));
         state.is_requested = true;
         if let Some(at) = &state.flag {
             // If the process is unwinding already, that answers this request too.
@@ -87,11 +100,16 @@ impl CaptureHandle {
             );
         }
         self.0.requested.notify_all();
+        request
     }
 
-    /// Takes back requests that the process, which has stopped, has not answered: they came when it had.
-    pub(crate) fn withdraw(&self) {
+    /// Takes back a request that the process, which has stopped, has not answered, since it came when it had; unless
+    /// somebody else has asked as well.
+    pub(crate) fn withdraw(&self, request: Request) {
         let mut state = self.0.state.lock();
+        if state.requests != request.0 {
+            return;
+        }
         state.is_requested = false;
         if let Some(at) = &state.flag {
             let _ = at.word().compare_exchange(
@@ -209,5 +227,24 @@ impl CaptureHandle {
             state.is_requested = false;
         }
         has_unwound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_else_asked_for_is_withdrawn() {
+        let handle = CaptureHandle::default();
+        let request = handle.ask().expect("nobody has asked");
+        handle.withdraw(request);
+        assert!(!handle.is_requested());
+
+        let request = handle.ask().expect("it was withdrawn");
+        handle.request();
+        handle.withdraw(request);
+        assert!(handle.is_requested(), "somebody asked later");
+        assert_eq!(handle.ask(), None, "somebody asked before");
     }
 }

@@ -4,6 +4,7 @@ mod lag;
 mod news;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use leap_core::coordinator::LinkId;
 use leap_core::{
@@ -20,6 +21,10 @@ use news::News;
 
 /// Name of the coordinator's log in the store.
 const LOG: &str = "leap.coordinator";
+
+/// How long storage may take to say whether another coordinator has taken over. Everything else waits meanwhile, for
+/// somebody who most likely is a stranger.
+const CHECK_WITHIN: Duration = Duration::from_secs(1);
 
 /// How many inputs are handled before effects are drained; bundles boundary news under load.
 const BATCH: usize = 512;
@@ -67,7 +72,7 @@ pub(crate) struct CoordinatorStatus {
     pub(crate) waiting_for: Vec<ObjectId>,
     pub(crate) uncommitted: usize,
     /// How long the durable version that has waited longest for the boundary has waited.
-    pub(crate) lag: std::time::Duration,
+    pub(crate) lag: Duration,
     /// Who holds the boundary back, the version awaited, and how many versions wait for it.
     pub(crate) awaited: Vec<(ObjectId, Version, usize)>,
     pub(crate) directory: Vec<DirectoryEntry>,
@@ -110,6 +115,14 @@ pub(crate) enum Removal {
     NoMember,
     /// A new incarnation of it has come, and is a member as before.
     CameBack,
+}
+
+/// Where a message comes from.
+enum Origin {
+    Cluster,
+    Elsewhere,
+    /// Storage did not say.
+    Unknown,
 }
 
 /// A handle to a running coordinator.
@@ -245,7 +258,7 @@ struct Driver {
     links: HashMap<LinkId, FrameSender>,
     /// The link over which each incarnation of an object was last heard.
     homes: HashMap<(ObjectId, Incarnation), LinkId>,
-    /// Where lives are that the core has not heard of.
+    /// Where lives are that have not asked to join: the newest of each storage.
     announced: BTreeMap<ObjectId, Vec<DirectoryEntry>>,
     /// Where the newest life of each object is.
     directory: BTreeMap<ObjectId, DirectoryEntry>,
@@ -315,23 +328,28 @@ impl Driver {
                     world_line: known.0,
                     boundary: known.1,
                 };
-                if self.is_foreign(&subscribe).await {
-                    sender.send(Frame::TurnedAway(format!(
-                        "the cluster there is another one, in world-line {} only, or its coordinator has lost its log",
-                        self.core.world_line()
-                    )));
-                    return Ok(());
+                match self.judge(&subscribe).await {
+                    Origin::Cluster => {}
+                    // What comes over a link that is not kept is not listened to.
+                    Origin::Unknown => return Ok(()),
+                    Origin::Elsewhere => {
+                        sender.send(Frame::TurnedAway(format!(
+                            "the cluster there is another one, in world-line {} only, or its coordinator has lost its log",
+                            self.core.world_line()
+                        )));
+                        return Ok(());
+                    }
                 }
                 sender.send(Frame::Announce(self.directory.values().cloned().collect()));
                 self.links.insert(link, sender);
                 self.core.handle(subscribe);
             }
-            Event::Frame { link, frame } => self.handle_frame(link, frame).await,
-            Event::Closed(link) => {
-                self.links.remove(&link);
-                self.homes.retain(|_, home| *home != link);
-                self.news.forget(link);
+            Event::Frame { link, frame } => {
+                if self.links.contains_key(&link) {
+                    self.handle_frame(link, frame).await;
+                }
             }
+            Event::Closed(link) => self.close(link),
             Event::Logged(result) => {
                 result?;
                 self.core.handle(CoordinatorInput::Logged);
@@ -344,6 +362,12 @@ impl Driver {
             Event::End => self.is_ending = true,
         }
         Ok(())
+    }
+
+    fn close(&mut self, link: LinkId) {
+        self.links.remove(&link);
+        self.homes.retain(|_, home| *home != link);
+        self.news.forget(link);
     }
 
     fn remove(&mut self, object: ObjectId, reply: oneshot::Sender<Removal>) {
@@ -364,7 +388,11 @@ impl Driver {
             } else if self.core.members().any(|(member, _)| member == object) {
                 self.removals.push((object, reply));
             } else {
-                self.directory.remove(&object);
+                // Its next life may have asked to join already.
+                let life = self.core.life_of(object);
+                if self.directory.get(&object).map(|entry| entry.incarnation) != life {
+                    self.directory.remove(&object);
+                }
                 let _ = reply.send(Removal::Removed);
             }
         }
@@ -386,14 +414,24 @@ impl Driver {
         *home = link.max(*home);
         let joins = matches!(message, ToCoordinator::Join { .. });
         let input = CoordinatorInput::Message(message);
-        if self.is_foreign(&input).await {
-            return self.core.handle(CoordinatorInput::Foreign {
-                object,
-                incarnation,
-            });
+        match self.judge(&input).await {
+            Origin::Cluster => {}
+            Origin::Unknown => {
+                // It will say all of this again when it has connected again.
+                self.close(link);
+                return;
+            }
+            Origin::Elsewhere => {
+                tracing::warn!(%object, world_line = %self.core.world_line(), "refused an object of another cluster");
+                self.core.handle(CoordinatorInput::Foreign {
+                    object,
+                    incarnation,
+                });
+                return;
+            }
         }
         if let CoordinatorInput::Message(message) = &input
-            && self.may_speak(object, incarnation)
+            && self.core.refusal_of(object, incarnation).is_none()
         {
             self.note(message);
         }
@@ -403,24 +441,21 @@ impl Driver {
         }
     }
 
-    /// Whether the sender is of another cluster: it shows a successor of this coordinator, and there is none.
-    async fn is_foreign(&self, input: &CoordinatorInput) -> bool {
-        let is_foreign =
-            self.core.shows_successor(input) && self.journal.check_claim().await.is_ok();
-        if is_foreign {
-            tracing::warn!(
-                world_line = %self.core.world_line(),
-                ?input,
-                "refused what is of another cluster, unless this coordinator has lost its log"
-            );
+    /// Whose word this is: what shows a successor of this coordinator is of another cluster if there is none.
+    async fn judge(&self, input: &CoordinatorInput) -> Origin {
+        if !self.core.shows_successor(input) {
+            return Origin::Cluster;
         }
-        is_foreign
-    }
-
-    /// Whether the core listens to this life: no other storage has the object's place (rule P12).
-    fn may_speak(&self, object: ObjectId, incarnation: Incarnation) -> bool {
-        let life = self.core.life_of(object);
-        life.is_none_or(|life| incarnation == life || incarnation.supersedes(life))
+        let check = tokio::time::timeout(CHECK_WITHIN, self.journal.check_claim());
+        match check.await {
+            Ok(Ok(())) => Origin::Elsewhere,
+            Ok(Err(leap_store::StoreError::Fenced { .. })) => Origin::Cluster,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "cannot look whether another coordinator has taken over");
+                Origin::Unknown
+            }
+            Err(_) => Origin::Unknown,
+        }
     }
 
     /// Takes in what people may ask about.
@@ -454,9 +489,11 @@ impl Driver {
                 tracing::error!(%object, name = entry.name, "two names have the same object id");
                 continue;
             }
-            if self.may_speak(object, incarnation) {
+            if self.core.refusal_of(object, incarnation).is_none() {
                 let announced = self.announced.entry(object).or_default();
-                announced.retain(|known| known.incarnation != incarnation);
+                announced.retain(|known| {
+                    known.incarnation != incarnation && !incarnation.supersedes(known.incarnation)
+                });
                 announced.push(entry);
             }
         }
@@ -580,7 +617,7 @@ impl Driver {
             uncommitted: self.core.uncommitted(),
             lag: match self.core.uncommitted() {
                 // It may know that versions are committed that were not told yet, or not in its life.
-                0 => std::time::Duration::ZERO,
+                0 => Duration::ZERO,
                 _ => self.lag.longest(),
             },
             awaited: self.core.awaited().collect(),

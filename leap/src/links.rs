@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::object::Event;
 use crate::transport::{
@@ -172,14 +173,19 @@ impl Links {
         }
     }
 
-    /// Takes an object out, unless a newer life has taken its place.
+    /// Takes an object out, unless a newer life has taken its place. What was sent to it here goes to where
+    /// the object is otherwise.
     pub(crate) fn remove_local(&self, object: ObjectId, inbox: &mpsc::UnboundedSender<Event>) {
-        let mut local = self.local.write();
-        if local
-            .get(&object)
-            .is_some_and(|current| current.same_channel(inbox))
         {
+            let mut local = self.local.write();
+            let current = local.get(&object);
+            if current.is_none_or(|current| !current.same_channel(inbox)) {
+                return;
+            }
             local.remove(&object);
+        }
+        if self.address(object).is_some() {
+            self.tell_all_local(|| Event::LinkUp(object));
         }
     }
 
@@ -210,9 +216,15 @@ impl Links {
     }
 
     /// Serves a link to the coordinator from its greeting to its end.
-    pub(crate) fn coordinator_is_up(&self, coordinator: FrameSender, entries: Vec<DirectoryEntry>) {
-        coordinator.send(Frame::Announce(entries));
-        *self.coordinator.write() = Some(coordinator);
+    ///
+    /// `entries` tells what the host has when the link can be used: an object that comes later announces itself.
+    pub(crate) fn coordinator_is_up(
+        &self,
+        coordinator: &FrameSender,
+        entries: impl FnOnce() -> Vec<DirectoryEntry>,
+    ) {
+        *self.coordinator.write() = Some(coordinator.clone());
+        coordinator.send(Frame::Announce(entries()));
         self.tell_all_local(|| Event::CoordinatorLinkUp);
     }
 
@@ -235,12 +247,16 @@ impl Links {
         loop {
             match self.network.connect(&address).await {
                 Ok(mut connection) => {
-                    pause = Pause::default();
+                    let since = Instant::now();
                     self.greet_peer(&address, &connection);
                     // Nothing is ever said on this side of the connection; its end is what matters.
                     let mut ignored = Vec::new();
                     while connection.incoming.recv_many(&mut ignored).await > 0 {
                         ignored.clear();
+                    }
+                    // Who hangs up at once would do so again.
+                    if since.elapsed() > LONGEST_PAUSE {
+                        pause = Pause::default();
                     }
                     if let Some(peer) = self.peers.lock().get_mut(&address) {
                         peer.connection = None;

@@ -191,7 +191,8 @@ pub struct StoredVersions {
 /// # });
 /// ```
 pub trait StateObject: Send + Sync + 'static {
-    /// This life's fencing token, as claimed from storage (rule P12).
+    /// This life's fencing token, as claimed from storage (rule P12). Storage that another process could mistake for its own
+    /// should have a name: [`Incarnation::of`].
     ///
     /// ```
     /// # leap::testing::run_example(async {
@@ -201,7 +202,7 @@ pub trait StateObject: Send + Sync + 'static {
     ///
     /// let first = Journaled::<Counter>::open(&store, "counter").await?;
     /// let second = Journaled::<Counter>::open(&store, "counter").await?;
-    /// assert!(second.incarnation() > first.incarnation());
+    /// assert!(second.incarnation().supersedes(first.incarnation()));
     /// # Ok(())
     /// # });
     /// ```

@@ -6,7 +6,7 @@ use super::{Coordinator, CoordinatorEffect, CoordinatorInput, Joiner, LinkId, Ph
 use crate::{
     id::{ObjectId, Version, WorldLine},
     incarnation::Incarnation,
-    ledger::{LogRecord, Standing},
+    ledger::{LogRecord, Member, Standing},
     message::{Fragment, GatherId, Refusal, ToCoordinator, ToParticipant},
 };
 
@@ -95,23 +95,11 @@ impl Coordinator {
 
     pub(super) fn handle_message(&mut self, message: ToCoordinator) {
         let (object, incarnation) = message.sender();
-        if self.has_removed(object, incarnation) {
-            return self.refuse(object, incarnation, Refusal::Removed);
-        }
-        let newest = self.life_of(object);
-        if self.rules.fencing
-            && let Some(by) = newest
-            && by != incarnation
-            && !incarnation.supersedes(by)
-        {
-            // Rule P12: from the moment that the next life asks to join, the old one counts for nothing. And
-            // whoever comes from another storage does not know what the object has done, however many lives it counts.
-            let refusal = match by.supersedes(incarnation) {
-                true => Refusal::Fenced { by },
-                false => Refusal::OtherStorage { by },
-            };
+        let refusal = self.refusal_of(object, incarnation);
+        if let Some(refusal) = refusal.filter(|it| self.rules.fencing || *it == Refusal::Removed) {
             return self.refuse(object, incarnation, refusal);
         }
+        let newest = self.life_of(object);
         if self.removing.contains(&object) && newest == Some(incarnation) {
             // It will be told when the decision is durable.
             return;
@@ -190,13 +178,48 @@ impl Coordinator {
         })
     }
 
-    /// Whether this life of an object ended with its removal.
-    fn has_removed(&self, object: ObjectId, incarnation: Incarnation) -> bool {
-        self.ledger.members().get(&object).is_some_and(|member| {
-            let last = member.incarnation;
-            matches!(member.standing, Standing::Removed { .. })
-                && (incarnation == last || last.supersedes(incarnation))
-        })
+    /// Why nobody listens to this life of an object, if nobody does (rule P12): another one has its place, or it was removed.
+    ///
+    /// ```
+    /// # use leap_core::*;
+    /// # let hotel = ObjectId::from_name("hotel");
+    /// # let mut coordinator = Coordinator::recover(1, None, []);
+    /// # while coordinator.poll_effect().is_some() {}
+    /// # let join = |incarnation| CoordinatorInput::Message(ToCoordinator::Join {
+    /// #     object: hotel,
+    /// #     incarnation,
+    /// #     fragment: Fragment::default(),
+    /// # });
+    /// let (home, other) = (Incarnation::of(1, 0, 1).unwrap(), Incarnation::of(2, 0, 5).unwrap());
+    /// coordinator.handle(join(home));
+    /// assert_eq!(coordinator.refusal_of(hotel, home), None);
+    /// assert!(coordinator.refusal_of(hotel, other).is_some(), "it is in another storage");
+    /// ```
+    pub fn refusal_of(&self, object: ObjectId, incarnation: Incarnation) -> Option<Refusal> {
+        let member = self.ledger.members().get(&object);
+        if let Some(Member {
+            incarnation: last,
+            standing: Standing::Removed { committed },
+        }) = member
+        {
+            if incarnation == *last || last.supersedes(incarnation) {
+                return Some(Refusal::Removed);
+            }
+            // Its version numbers would pass for those of what is lost.
+            if *committed > Version::ZERO && !incarnation.may_hold_what_was_of(*last) {
+                return Some(Refusal::OtherStorage { by: *last });
+            }
+        }
+        let by = self.life_of(object).filter(|&by| by != incarnation)?;
+        // From the moment that the next life asks to join, the old one counts for nothing.
+        if by.supersedes(incarnation) {
+            return Some(Refusal::Fenced { by });
+        }
+        // Nothing of it is in any storage.
+        let is_nothing = !self.joiners.contains_key(&object)
+            && member.is_some_and(|member| member.standing == Standing::Left(Version::ZERO));
+        // However many lives another storage counts, it does not know what the object has done.
+        (!incarnation.supersedes(by) && !is_nothing).then_some(Refusal::OtherStorage { by })
     }
 
     fn handle_report(

@@ -230,6 +230,18 @@ impl<'a> Dice<'a> {
                     found: self.version(),
                 },
             },
+            10 => ToParticipant::Refused {
+                incarnation,
+                refusal: Refusal::OtherStorage {
+                    by: self.incarnation(),
+                },
+            },
+            11 => ToParticipant::Refused {
+                incarnation,
+                refusal: Refusal::OtherCluster {
+                    world_line: self.world_line(),
+                },
+            },
             _ => ToParticipant::Left { incarnation },
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::Ending;
-use crate::control::{CaptureHandle, Pause};
+use crate::control::{CaptureHandle, Pause, Request};
 use crate::program::Program;
 
 /// The number of a task.
@@ -59,6 +59,8 @@ pub(super) struct Turn {
     /// When it has used up all that it may.
     pub(super) until: Option<Instant>,
     pub(super) is_asked_to_stop: bool,
+    /// To be withdrawn if the program stops for something else.
+    pub(super) request: Option<Request>,
 }
 
 impl State {
@@ -75,6 +77,7 @@ impl State {
             since,
             until: left.and_then(|left| since.checked_add(left)),
             is_asked_to_stop: false,
+            request: None,
         };
         let program = entry.program.take();
         self.running.insert(id, turn);
@@ -90,7 +93,7 @@ impl State {
             && !turn.is_asked_to_stop
         {
             turn.is_asked_to_stop = true;
-            self.tasks[&id].capture.request();
+            turn.request = self.tasks[&id].capture.ask();
         }
     }
 

@@ -74,9 +74,9 @@ impl Shared {
         entry.used += turn.since.elapsed();
         entry.program = Some(program);
         let pause = entry.capture.take_pause();
-        if turn.is_asked_to_stop {
+        if let Some(request) = turn.request {
             // It may have been asked when it had just stopped, and must not stop again for that.
-            entry.capture.withdraw();
+            entry.capture.withdraw(request);
         }
         let ending = match result {
             Ok(Ok(Outcome::Stopped)) => {

@@ -159,10 +159,11 @@ async fn coordinate(inner: Arc<Inner>, network: Network, address: String) {
                     protocol: PROTOCOL,
                     purpose,
                 });
-                let Some(entries) = weak.upgrade().map(|inner| inner.entries()) else {
+                let Some(inner) = weak.upgrade() else {
                     return;
                 };
-                links.coordinator_is_up(connection.outgoing.clone(), entries);
+                links.coordinator_is_up(&connection.outgoing, || inner.entries());
+                drop(inner);
                 let hear = |frame: &Frame| search.hear(&address, frame);
                 listen_to_coordinator(connection, &links, &observation, &mut told, hear).await;
                 links.coordinator_is_down();
@@ -178,24 +179,33 @@ async fn coordinate(inner: Arc<Inner>, network: Network, address: String) {
 #[derive(Default)]
 struct Search {
     pause: Pause,
-    is_found: bool,
+    /// What is at the other end of the connection, if anything was heard.
+    heard: Option<Heard>,
     why_not: Option<String>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Heard {
+    Coordinator,
+    /// Somebody who is none.
+    Other,
 }
 
 impl Search {
     /// Breaks off if who speaks is not the coordinator.
     fn hear(&mut self, address: &str, frame: &Frame) -> ControlFlow<()> {
         if let Frame::TurnedAway(reason) = frame {
+            self.heard = Some(Heard::Other);
             self.fail(address, reason.clone());
             return ControlFlow::Break(());
         }
-        if !self.is_found {
+        if self.heard.is_none() {
             // Only now: who only answers the telephone is no coordinator.
             if self.why_not.is_some() {
                 tracing::info!(address, "the coordinator is found");
             }
             *self = Self {
-                is_found: true,
+                heard: Some(Heard::Coordinator),
                 ..Self::default()
             };
         }
@@ -204,7 +214,7 @@ impl Search {
 
     /// The connection ended.
     fn lost(&mut self, address: &str) {
-        if !std::mem::replace(&mut self.is_found, false) && self.why_not.is_none() {
+        if self.heard.take().is_none() {
             self.fail(address, "who is there hangs up without a word".to_owned());
         }
     }

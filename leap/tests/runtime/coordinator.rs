@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use leap::testing::Cluster;
-use leap::{OutputLost, RemoveError};
+use leap::testing::{Cluster, Counter};
+use leap::{Host, OutputLost, RemoveError};
 
 use crate::services::{
     Giver, SLOW_TO_SEAL, Taker, drop_off, eventually, pair, restart_giver, take, taken,
@@ -166,4 +166,54 @@ async fn a_member_that_never_comes_back_can_be_removed() {
     drop_off(&giver, 4).await;
     cluster.settled().await;
     assert_eq!(taken(&taker), [1, 3, 4]);
+}
+
+/// Rule P11. What lives on from before the coordinator lost its log showed it decisions that it did not know, and it took
+/// itself for superseded. New objects of such a host became members that could not be reached.
+#[tokio::test]
+async fn who_knows_more_than_a_coordinator_without_its_log_is_turned_away() {
+    let first = Host::builder().listen("127.0.0.1:0").start().await.unwrap();
+    let url = first.address().unwrap();
+    let join = || {
+        Host::builder()
+            .join(url.as_str())
+            .listen("127.0.0.1:0")
+            .start()
+    };
+    let old = join().await.unwrap();
+    for _ in 0..4 {
+        // Each life but the first is a failure of the one before.
+        let counter = old.add::<Counter>("counter").await.unwrap();
+        counter
+            .change_released(|counter| counter.record(1))
+            .await
+            .unwrap();
+    }
+    first.shutdown(Duration::from_secs(1)).await;
+
+    let address = url.strip_prefix("http://").unwrap();
+    let second = loop {
+        // Its port is free when its connections have ended.
+        match Host::builder().listen(address).start().await {
+            Ok(host) => break host,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let late = old.add::<Counter>("late").await.unwrap();
+    let new = join().await.unwrap();
+    let other = new.add::<Counter>("other").await.unwrap();
+    other
+        .change_released(|other| other.record(1))
+        .await
+        .unwrap();
+    // Nobody waits for what was not let in.
+    let other = new.add::<Counter>("other").await.unwrap();
+    other
+        .change_released(|other| other.record(1))
+        .await
+        .unwrap();
+    let members = second.status().await.coordinator.unwrap().members;
+    assert_eq!(members.keys().collect::<Vec<_>>(), ["other"]);
+    let waits = tokio::time::timeout(Duration::from_millis(100), late.ready()).await;
+    assert!(waits.is_err());
 }

@@ -243,36 +243,68 @@ fn of_two_storages_the_one_that_asks_first_is_let_in() {
     );
 }
 
-#[test]
-fn who_left_comes_back_from_its_own_storage_only() {
+/// B leaves with all up to `version` committed.
+fn b_has_left(version: u64) -> (Coordinator, Incarnation) {
     let (mut coordinator, by) = b_in_named_storage();
-    let (object, incarnation, version) = (B, by, Version::ZERO);
     let leave = ToCoordinator::Leave {
-        object,
-        incarnation,
-        version,
+        object: B,
+        incarnation: by,
+        version: Version(version),
     };
     on(&mut coordinator, Message(leave));
     on(&mut coordinator, Logged);
+    (coordinator, by)
+}
+
+#[test]
+fn who_left_comes_back_from_its_own_storage_only() {
+    let (mut coordinator, by) = b_has_left(2);
+    let stored = fragment(W0, 2, &[]);
     assert_eq!(
-        on(&mut coordinator, join_as(elsewhere(2), nothing(W0))),
+        on(&mut coordinator, join_as(elsewhere(2), stored.clone())),
         [refused_as(elsewhere(2), Refusal::OtherStorage { by })]
     );
+    let next = Incarnation::of(1, 3, 2).expect("an early life");
     assert!(matches!(
-        on(
-            &mut coordinator,
-            join_as(
-                Incarnation::of(1, 3, 2).expect("an early life"),
-                nothing(W0)
-            )
-        )[..],
+        on(&mut coordinator, join_as(next, stored))[..],
         [Log(LogRecord::Joined { .. })]
     ));
 }
 
 #[test]
-fn after_a_removal_it_may_come_from_another_storage() {
+fn who_left_with_nothing_committed_comes_back_from_anywhere() {
+    // A host that keeps nothing has another storage each time.
+    let (mut coordinator, by) = b_has_left(0);
+    let older = Incarnation::of(1, 3, 0).expect("an early life");
+    assert_eq!(
+        on(&mut coordinator, join_as(older, nothing(W0))),
+        [refused_as(older, Refusal::Fenced { by })]
+    );
+    assert!(matches!(
+        on(&mut coordinator, join_as(elsewhere(1), nothing(W0)))[..],
+        [Log(LogRecord::Joined { .. })]
+    ));
+    let next = Incarnation::of(1, 3, 2).expect("an early life");
+    assert_eq!(
+        on(&mut coordinator, join_as(next, nothing(W0))),
+        [refused_as(next, Refusal::OtherStorage { by: elsewhere(1) })],
+        "while that one waits to be on record"
+    );
+}
+
+/// B is removed, with all up to `committed` inside the boundary. Its last life is the second result.
+fn without_b_in_named_storage(committed: u64) -> (Coordinator, Incarnation) {
     let (mut coordinator, by) = b_in_named_storage();
+    if committed > 0 {
+        let message = ToCoordinator::Persisted {
+            object: B,
+            incarnation: by,
+            world_line: W0,
+            version: Version(committed),
+            dependencies: set(&[]),
+        };
+        on(&mut coordinator, Message(message));
+    }
     on(&mut coordinator, CoordinatorInput::Remove(B));
     on(&mut coordinator, report(A, Some(gather(2)), nothing(W0)));
     on(&mut coordinator, Logged);
@@ -282,6 +314,29 @@ fn after_a_removal_it_may_come_from_another_storage() {
         on(&mut coordinator, join_as(by, nothing(W0))),
         [refused_as(by, Refusal::Removed)]
     );
+    (coordinator, by)
+}
+
+#[test]
+fn after_a_removal_what_was_committed_comes_back_from_its_storage_or_a_copy() {
+    let (mut coordinator, by) = without_b_in_named_storage(3);
+    let stored = fragment(W0, 3, &[]);
+    for stranger in [elsewhere(9), Incarnation(9)] {
+        assert_eq!(
+            on(&mut coordinator, join_as(stranger, stored.clone())),
+            [refused_as(stranger, Refusal::OtherStorage { by })]
+        );
+    }
+    let copy = Incarnation::of(1, 6, 1).expect("an early life");
+    assert!(matches!(
+        on(&mut coordinator, join_as(copy, stored))[..],
+        [Log(LogRecord::Joined { .. })]
+    ));
+}
+
+#[test]
+fn after_a_removal_with_nothing_committed_it_may_come_from_anywhere() {
+    let (mut coordinator, last) = without_b_in_named_storage(0);
     // Its number is lower, whatever storage it is of.
     assert!(matches!(
         on(&mut coordinator, join_as(elsewhere(1), nothing(W0)))[..],
@@ -290,6 +345,7 @@ fn after_a_removal_it_may_come_from_another_storage() {
     on(&mut coordinator, Logged);
     assert_eq!(coordinator.life_of(B), Some(elsewhere(1)));
     let next = Incarnation::of(1, 3, 2).expect("an early life");
+    assert!(next.supersedes(last));
     assert_eq!(
         on(&mut coordinator, join_as(next, nothing(W0))),
         [refused_as(next, Refusal::OtherStorage { by: elsewhere(1) })],
