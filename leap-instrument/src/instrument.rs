@@ -36,7 +36,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            slice_instructions: 50_000,
+            slice_instructions: 16_000,
             control_pages: 1 << 16,
             countdown: false,
         }
