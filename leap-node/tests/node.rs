@@ -20,6 +20,17 @@ async fn node(data: &Path) -> Result<Node, NodeError> {
     Node::start(options).await
 }
 
+/// A node that joins the cluster of another.
+async fn joining(data: &Path, coordinator: &Node) -> Result<Node, NodeError> {
+    let options = NodeOptions {
+        data: data.display().to_string(),
+        listen: "127.0.0.1:0".to_owned(),
+        join: Some(coordinator.address().to_owned()),
+        ..NodeOptions::default()
+    };
+    Node::start(options).await
+}
+
 fn request(node: &Node, method: &str, path: &str) -> http::request::Builder {
     let url = format!("{}{path}", node.address());
     http::Request::builder().method(method).uri(url)
@@ -321,13 +332,7 @@ async fn objects_of_another_directory_are_refused_and_change_nothing() -> anyhow
     let put = |value: u32| json!({ "key": "a", "value": value.to_string() }).to_string();
     assert_eq!(post(&first, "/call/kv/put", put(1)).await?.0, 200);
     for (index, stranger) in [(2, &copied), (4, &other)] {
-        let joined = Node::start(NodeOptions {
-            data: stranger.path().display().to_string(),
-            listen: "127.0.0.1:0".to_owned(),
-            join: Some(first.address().to_owned()),
-            ..NodeOptions::default()
-        })
-        .await?;
+        let joined = joining(stranger.path(), &first).await?;
         let why = why_stopped(&joined).await;
         assert!(why.contains("another storage"), "{why}");
         // It forwards to the one that has the object.
@@ -363,13 +368,7 @@ async fn data_of_another_cluster_does_not_end_the_coordinator() -> anyhow::Resul
         drop(failing);
     }
     let coordinator = node(data.path()).await?;
-    let stranger = Node::start(NodeOptions {
-        data: other.path().display().to_string(),
-        listen: "127.0.0.1:0".to_owned(),
-        join: Some(coordinator.address().to_owned()),
-        ..NodeOptions::default()
-    })
-    .await?;
+    let stranger = joining(other.path(), &coordinator).await?;
     let why = why_stopped(&stranger).await;
     assert!(why.contains("another cluster"), "{why}");
     assert_eq!(post(&coordinator, "/call/kv/put", first).await?.0, 200);

@@ -2,6 +2,8 @@
 
 mod lag;
 mod news;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -89,10 +91,14 @@ pub(crate) struct Repair {
 /// The newest world-line that a process knows, and the boundary as it was told.
 type Known = (Option<WorldLine>, BTreeMap<ObjectId, Version>);
 
+/// Dropping it closes a link.
+type Open = oneshot::Sender<std::convert::Infallible>;
+
 enum Event {
     Connected {
         link: LinkId,
         sender: FrameSender,
+        open: Open,
         known: Known,
     },
     Frame {
@@ -150,6 +156,7 @@ pub(crate) async fn start(
         next_number,
         inbox: inbox.clone(),
         links: HashMap::new(),
+        open: HashMap::new(),
         homes: HashMap::new(),
         announced: BTreeMap::new(),
         directory: BTreeMap::new(),
@@ -198,9 +205,11 @@ impl CoordinatorHandle {
                 .fetch_add(1, std::sync::atomic::Ordering::Relaxed),
         );
         let sender = connection.outgoing.clone();
+        let (open, mut closed) = oneshot::channel();
         self.tell(Event::Connected {
             link,
             sender,
+            open,
             known,
         });
         loop {
@@ -211,8 +220,8 @@ impl CoordinatorHandle {
                 received = connection.incoming.recv_many(&mut frames) => if received == 0 {
                     break;
                 },
-                // The coordinator has ended: the participant must look for another.
-                () = self.inbox.closed() => break,
+                // The coordinator has ended, or will not listen: the participant must look for another.
+                _ = &mut closed => break,
             }
         }
         self.tell(Event::Closed(link));
@@ -255,7 +264,10 @@ struct Driver {
     shortening: Shortening,
     next_number: u64,
     inbox: mpsc::UnboundedSender<Event>,
+    /// The links that are listened to.
     links: HashMap<LinkId, FrameSender>,
+    /// All that are open: those too who were told to go.
+    open: HashMap<LinkId, Open>,
     /// The link over which each incarnation of an object was last heard.
     homes: HashMap<(ObjectId, Incarnation), LinkId>,
     /// Where lives are that have not asked to join: the newest of each storage.
@@ -319,6 +331,7 @@ impl Driver {
             Event::Connected {
                 link,
                 sender,
+                open,
                 known,
             } => {
                 // What was decided before is in its welcome, which comes first.
@@ -330,9 +343,9 @@ impl Driver {
                 };
                 match self.judge(&subscribe).await {
                     Origin::Cluster => {}
-                    // What comes over a link that is not kept is not listened to.
                     Origin::Unknown => return Ok(()),
                     Origin::Elsewhere => {
+                        self.open.insert(link, open);
                         sender.send(Frame::TurnedAway(format!(
                             "the cluster there is another one, in world-line {} only, or its coordinator has lost its log",
                             self.core.world_line()
@@ -342,6 +355,7 @@ impl Driver {
                 }
                 sender.send(Frame::Announce(self.directory.values().cloned().collect()));
                 self.links.insert(link, sender);
+                self.open.insert(link, open);
                 self.core.handle(subscribe);
             }
             Event::Frame { link, frame } => {
@@ -366,6 +380,7 @@ impl Driver {
 
     fn close(&mut self, link: LinkId) {
         self.links.remove(&link);
+        self.open.remove(&link);
         self.homes.retain(|_, home| *home != link);
         self.news.forget(link);
     }
