@@ -3,12 +3,12 @@
 mod cluster;
 pub(crate) mod service;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use travel::{Audit, Booking, Trip};
 
-use crate::ending::told_to_end;
+use crate::ending::Ending;
 use crate::options::{OnOff, Persistence};
 use cluster::Cluster;
 
@@ -87,18 +87,11 @@ struct Summary {
 impl Demo {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let temporary = tempfile::tempdir()?;
-        // Services end with what holds them, and files must not stay.
-        tokio::select! {
-            done = self.run_in(temporary.path()) => done,
-            told = told_to_end() => {
-                told?;
-                bail!("interrupted; nothing was checked");
-            }
-        }
-    }
-
-    async fn run_in(&self, temporary: &Path) -> anyhow::Result<()> {
-        let directory = self.data.clone().unwrap_or_else(|| temporary.to_owned());
+        let mut ending = Ending::listen()?;
+        let directory = self
+            .data
+            .clone()
+            .unwrap_or_else(|| temporary.path().to_owned());
         for mode in MODES {
             let used = directory.join(mode);
             ensure!(
@@ -114,8 +107,8 @@ impl Demo {
             ))?;
         }
         let [speculative, durable] = MODES.map(|mode| directory.join(mode));
-        let speculative = self.book(speculative, OnOff::On).await?;
-        let durable = self.book(durable, OnOff::Off).await?;
+        let speculative = self.book(speculative, OnOff::On, &mut ending).await?;
+        let durable = self.book(durable, OnOff::Off, &mut ending).await?;
         let summary = Summary::of(&speculative, &durable, self.storage_latency_ms);
         if self.json {
             crate::print(&summary)?;
@@ -132,14 +125,29 @@ impl Demo {
         Ok(())
     }
 
-    async fn book(&self, directory: PathBuf, speculation: OnOff) -> anyhow::Result<Outcome> {
+    async fn book(
+        &self,
+        directory: PathBuf,
+        speculation: OnOff,
+        ending: &mut Ending,
+    ) -> anyhow::Result<Outcome> {
         let persistence = Persistence {
             speculation,
             group_commit: GroupCommit::Adaptive,
             storage_latency_ms: self.storage_latency_ms,
         };
         let mut cluster = Cluster::start(&directory, &persistence).await?;
-        let travellers = Travellers::start(&cluster, self.clients).await?;
+        let outcome = tokio::select! {
+            outcome = self.book_on(&mut cluster, speculation) => outcome,
+            () = ending.told() => Err(anyhow!("interrupted; nothing was checked")),
+        };
+        // Nothing may write any more when the directory goes.
+        cluster.stop().await?;
+        outcome
+    }
+
+    async fn book_on(&self, cluster: &mut Cluster, speculation: OnOff) -> anyhow::Result<Outcome> {
+        let travellers = Travellers::start(cluster, self.clients).await?;
         let progress = self.progress(speculation);
         let ends = Instant::now() + Duration::from_secs(self.seconds);
         let mut next_kill = Instant::now() + Duration::from_millis(self.kill_every_ms);
@@ -160,14 +168,12 @@ impl Demo {
         progress.finish_and_clear();
         let (bookings, latency_us) = travellers.finish().await?;
         let audit = travel::audit(cluster.client().await?, travel::SERVICES, &bookings).await?;
-        let outcome = Outcome {
+        Ok(Outcome {
             latency_us,
             kills: cluster.kills(),
             rollbacks: cluster.rollbacks().await,
             audit,
-        };
-        cluster.stop().await?;
-        Ok(outcome)
+        })
     }
 
     fn progress(&self, speculation: OnOff) -> ProgressBar {

@@ -5,7 +5,7 @@ use clap::Args;
 use leap_node::{Node, NodeOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::ending::told_to_end;
+use crate::ending::Ending;
 use crate::options::Persistence;
 
 /// Run a node until Ctrl-C or SIGTERM, then persist everything and end.
@@ -24,7 +24,7 @@ pub(crate) struct Serve {
     #[arg(long, default_value = "127.0.0.1:7400", value_name = "HOST:PORT")]
     listen: String,
     /// Join the cluster whose coordinator is there, instead of being the coordinator. Of nodes with the same --data, an object
-    /// store, the newest takes over the built-in services; one with other --data finds their places taken and forwards calls
+    /// store, the newest takes over the built-in services; one with other --data finds the places taken of those that were ever used, and forwards calls
     #[arg(long, value_name = "URL")]
     join: Option<String>,
     /// Print one JSON object with the address when ready, instead of a sentence
@@ -58,10 +58,11 @@ impl Serve {
             // A node serves whether anybody reads this or not.
             tracing::warn!(%error, "nobody was told where the node is");
         }
+        let mut ending = Ending::listen()?;
         // Storage is told of a file that may not grow, as of a full disk; the system would end us.
         let file_size = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
         let _ignored = signal(file_size).context("cannot ignore SIGXFSZ")?;
-        told_to_end().await?;
+        ending.told().await;
         node.shutdown().await;
         Ok(())
     }

@@ -17,8 +17,8 @@ const STORAGE_BITS: u32 = 24;
 ///
 /// So tokens have no order; [`supersedes`](Self::supersedes) is the rule.
 ///
-/// A number up to [`LAST_LIFE`](Self::LAST_LIFE) is a life in a storage without a name, which a life in any other storage may
-/// follow: of journals written before they had names, and of state objects that have no other storage to be mistaken for.
+/// A number up to [`LAST_LIFE`](Self::LAST_LIFE) is a life in a storage without a name, which a later life in any other storage
+/// may follow: of journals written before they had names, and of state objects that have no other storage to be mistaken for.
 ///
 /// ```
 /// use leap_core::Incarnation;

@@ -15,6 +15,7 @@ use leap_core::{
 };
 use leap_store::{Journal, Recovered, Store};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::shortening::Shortening;
 use crate::transport::{Connection, DirectoryEntry, Frame, FrameSender};
@@ -27,6 +28,9 @@ const LOG: &str = "leap.coordinator";
 /// How long storage may take to say whether another coordinator has taken over. Everything else waits meanwhile, for
 /// somebody who most likely is a stranger.
 const CHECK_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long it is not asked again when it did not.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// How many inputs are handled before effects are drained; bundles boundary news under load.
 const BATCH: usize = 512;
@@ -158,8 +162,9 @@ pub(crate) async fn start(
         links: HashMap::new(),
         open: HashMap::new(),
         homes: HashMap::new(),
-        announced: BTreeMap::new(),
+        announced: HashMap::new(),
         directory: BTreeMap::new(),
+        silent_until: None,
         removals: Vec::new(),
         is_ending: false,
         writes,
@@ -270,10 +275,12 @@ struct Driver {
     open: HashMap<LinkId, Open>,
     /// The link over which each incarnation of an object was last heard.
     homes: HashMap<(ObjectId, Incarnation), LinkId>,
-    /// Where lives are that have not asked to join: the newest of each storage.
-    announced: BTreeMap<ObjectId, Vec<DirectoryEntry>>,
+    /// What the hosts that are connected say that they have, by mistake too.
+    announced: HashMap<(ObjectId, Incarnation), (LinkId, DirectoryEntry)>,
     /// Where the newest life of each object is.
     directory: BTreeMap<ObjectId, DirectoryEntry>,
+    /// Storage was asked in vain: it is not asked before this.
+    silent_until: Option<Instant>,
     /// Who waits for a removal.
     removals: Vec<(ObjectId, oneshot::Sender<Removal>)>,
     /// Somebody has asked it to end.
@@ -292,6 +299,8 @@ impl Driver {
         self.serve(&mut inbox).await;
         // Participants must look for another at once, however long the log takes to come to rest.
         drop(inbox);
+        self.links.clear();
+        self.open.clear();
         self.shortening.end().await;
         drop(self.writes);
     }
@@ -382,6 +391,7 @@ impl Driver {
         self.links.remove(&link);
         self.open.remove(&link);
         self.homes.retain(|_, home| *home != link);
+        self.announced.retain(|_, (home, _)| *home != link);
         self.news.forget(link);
     }
 
@@ -416,7 +426,7 @@ impl Driver {
     async fn handle_frame(&mut self, link: LinkId, frame: Frame) {
         match frame {
             Frame::ToCoordinator(message) => self.handle_message(link, message).await,
-            Frame::Announce(entries) => self.announce(entries),
+            Frame::Announce(entries) => self.announce(link, &entries),
             Frame::Await(versions) => self.news.expect(link, &versions),
             other => tracing::warn!(?other, "a participant says what only others say"),
         }
@@ -457,19 +467,29 @@ impl Driver {
     }
 
     /// Whose word this is: what shows a successor of this coordinator is of another cluster if there is none.
-    async fn judge(&self, input: &CoordinatorInput) -> Origin {
+    async fn judge(&mut self, input: &CoordinatorInput) -> Origin {
         if !self.core.shows_successor(input) {
             return Origin::Cluster;
+        }
+        if self
+            .silent_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            return Origin::Unknown;
         }
         let check = tokio::time::timeout(CHECK_WITHIN, self.journal.check_claim());
         match check.await {
             Ok(Ok(())) => Origin::Elsewhere,
             Ok(Err(leap_store::StoreError::Fenced { .. })) => Origin::Cluster,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "cannot look whether another coordinator has taken over");
+            failed => {
+                let error = failed.map_err(|_| "storage does not answer");
+                tracing::warn!(
+                    ?error,
+                    "cannot look whether another coordinator has taken over"
+                );
+                self.silent_until = Some(Instant::now() + SILENCE);
                 Origin::Unknown
             }
-            Err(_) => Origin::Unknown,
         }
     }
 
@@ -495,46 +515,35 @@ impl Driver {
 
     /// Hosts tell what they have before its lives ask to join, and what they have by mistake (rule P12): only of lives
     /// that the core has let ask is everybody told.
-    fn announce(&mut self, entries: Vec<DirectoryEntry>) {
-        let objects = entries.iter().map(|entry| entry.object).collect();
+    fn announce(&mut self, link: LinkId, entries: &[DirectoryEntry]) {
         for entry in entries {
-            let (object, incarnation) = (entry.object, entry.incarnation);
-            let known = self.directory.get(&object);
+            let known = self.directory.get(&entry.object);
             if known.is_some_and(|known| known.name != entry.name) {
-                tracing::error!(%object, name = entry.name, "two names have the same object id");
+                tracing::error!(object = %entry.object, name = entry.name, "two names have the same object id");
                 continue;
             }
-            if self.core.refusal_of(object, incarnation).is_none() {
-                let announced = self.announced.entry(object).or_default();
-                announced.retain(|known| {
-                    known.incarnation != incarnation && !incarnation.supersedes(known.incarnation)
-                });
-                announced.push(entry);
-            }
+            let life = (entry.object, entry.incarnation);
+            self.announced.insert(life, (link, entry.clone()));
         }
-        self.publish(objects);
+        self.publish(entries.iter().map(|entry| entry.object).collect());
     }
 
     /// Tells everybody where these objects are, if that is news.
     fn publish(&mut self, objects: BTreeSet<ObjectId>) {
         let mut news = Vec::new();
         for object in objects {
-            let (Some(life), Some(announced)) =
-                (self.core.life_of(object), self.announced.get_mut(&object))
-            else {
+            let Some(life) = self.core.life_of(object) else {
                 continue;
             };
-            let found = announced.iter().position(|entry| entry.incarnation == life);
-            if let Some(found) = found {
-                let entry = announced.swap_remove(found);
-                announced.retain(|entry| entry.incarnation.supersedes(life));
-                if announced.is_empty() {
-                    self.announced.remove(&object);
-                }
-                if self.directory.get(&object) != Some(&entry) {
-                    self.directory.insert(object, entry.clone());
-                    news.push(entry);
-                }
+            let announced = self.announced.get(&(object, life));
+            if let Some((_, entry)) = announced
+                && self.directory.get(&object) != Some(entry)
+            {
+                news.push(entry.clone());
+                self.directory.insert(object, entry.clone());
+                // They will not come again.
+                self.announced
+                    .retain(|(other, old), _| *other != object || !life.supersedes(*old));
             }
         }
         if !news.is_empty() {

@@ -28,7 +28,7 @@ pub(crate) const PROTOCOL: u32 = 4;
 
 /// How long to wait before dialling again, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a message that nobody waits for may wait for another one to go with.
 pub(crate) const LINGER: Duration = Duration::from_millis(500);
@@ -39,6 +39,8 @@ pub(crate) struct Links {
     runtime: Handle,
     local: RwLock<HashMap<ObjectId, mpsc::UnboundedSender<Event>>>,
     directory: RwLock<HashMap<ObjectId, DirectoryEntry>>,
+    /// Empty while this process does not listen.
+    own_address: RwLock<String>,
     /// Other processes by address, with the connection while it is up.
     peers: Mutex<HashMap<String, Peer>>,
     coordinator: RwLock<Option<FrameSender>>,
@@ -59,6 +61,7 @@ impl Links {
             runtime,
             local: RwLock::default(),
             directory: RwLock::default(),
+            own_address: RwLock::default(),
             peers: Mutex::default(),
             coordinator: RwLock::default(),
             is_flush_planned: AtomicBool::new(false),
@@ -93,8 +96,8 @@ impl Links {
             return;
         }
         let directory = self.directory.read();
-        // Whoever does not listen cannot be reached.
-        let Some(entry) = directory.get(&to).filter(|entry| !entry.address.is_empty()) else {
+        let entry = directory.get(&to);
+        let Some(entry) = entry.filter(|entry| self.is_elsewhere(entry)) else {
             return;
         };
         let mut peers = self.peers.lock();
@@ -174,7 +177,7 @@ impl Links {
     }
 
     /// Takes an object out, unless a newer life has taken its place. What was sent to it here goes to where
-    /// the object is otherwise.
+    /// the object is otherwise, if it is.
     pub(crate) fn remove_local(&self, object: ObjectId, inbox: &mpsc::UnboundedSender<Event>) {
         {
             let mut local = self.local.write();
@@ -184,7 +187,13 @@ impl Links {
             }
             local.remove(&object);
         }
-        if self.address(object).is_some() {
+        let is_elsewhere = {
+            let directory = self.directory.read();
+            directory
+                .get(&object)
+                .is_some_and(|entry| self.is_elsewhere(entry))
+        };
+        if is_elsewhere {
             self.tell_all_local(|| Event::LinkUp(object));
         }
     }
@@ -202,6 +211,16 @@ impl Links {
         }
     }
 
+    /// From here on this process listens there.
+    pub(crate) fn listens_on(&self, address: &str) {
+        *self.own_address.write() = address.to_owned();
+    }
+
+    /// Whether another process has the object. Whoever does not listen cannot be reached.
+    fn is_elsewhere(&self, entry: &DirectoryEntry) -> bool {
+        !entry.address.is_empty() && entry.address != *self.own_address.read()
+    }
+
     /// Where the object's host listens, if that is known and it does.
     pub(crate) fn address(&self, object: ObjectId) -> Option<String> {
         let directory = self.directory.read();
@@ -215,7 +234,7 @@ impl Links {
         self.directory.read().values().cloned().collect()
     }
 
-    /// Serves a link to the coordinator from its greeting to its end.
+    /// A link to the coordinator can be used, once it was greeted.
     ///
     /// `entries` tells what the host has when the link can be used: an object that comes later announces itself.
     pub(crate) fn coordinator_is_up(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Coordinator, CoordinatorEffect, CoordinatorInput, Joiner, LinkId, Phase};
+use super::{Coordinator, CoordinatorEffect, CoordinatorInput, Joiner, LinkId, Phase, cut::newest};
 use crate::{
     id::{ObjectId, Version, WorldLine},
     incarnation::Incarnation,
@@ -149,6 +149,14 @@ impl Coordinator {
             }
             return;
         }
+        // Before it displaces anybody: a copy may lack what the object has done since. While a decision is on its way, what
+        // is committed may be part of that.
+        if self.has_member(object) && self.may_tell_boundary() {
+            let found = newest(&self.ledger.surviving(object, joiner.fragment.clone()));
+            if self.refuse_loss(object, incarnation, found) {
+                return;
+            }
+        }
         self.joiners.insert(object, joiner);
         if !self.is_logging_removal_of(object) {
             self.removing.remove(&object);
@@ -178,7 +186,7 @@ impl Coordinator {
         })
     }
 
-    /// Why nobody listens to this life of an object, if nobody does (rule P12): another one has its place, or it was removed.
+    /// Why this life of an object would be refused, if it would (rule P12): another one has its place, or it was removed.
     ///
     /// ```
     /// # use leap_core::*;

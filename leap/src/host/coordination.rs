@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use leap_core::{Observer, ToParticipant};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{HostError, Inner, calls};
 use crate::coordinator::{self, CoordinatorHandle};
-use crate::links::{Links, PROTOCOL, Pause};
+use crate::links::{LONGEST_PAUSE, Links, PROTOCOL, Pause};
 use crate::object::Event;
 use crate::observation::Observation;
 use crate::transport::{Connection, Frame, Listener, Network, Purpose, Services, TransportError};
@@ -24,6 +25,7 @@ impl Inner {
         let listener = network
             .listen_with(address, Services { calls, routes })
             .await?;
+        self.links.listens_on(listener.address());
         *self.address.lock() = Some(listener.address().to_owned());
         Ok(listener)
     }
@@ -181,6 +183,8 @@ struct Search {
     pause: Pause,
     /// What is at the other end of the connection, if anything was heard.
     heard: Option<Heard>,
+    /// When the coordinator was first heard on it.
+    since: Option<Instant>,
     why_not: Option<String>,
 }
 
@@ -204,16 +208,20 @@ impl Search {
             if self.why_not.is_some() {
                 tracing::info!(address, "the coordinator is found");
             }
-            *self = Self {
-                heard: Some(Heard::Coordinator),
-                ..Self::default()
-            };
+            self.heard = Some(Heard::Coordinator);
+            self.since = Some(Instant::now());
+            self.why_not = None;
         }
         ControlFlow::Continue(())
     }
 
     /// The connection ended.
     fn lost(&mut self, address: &str) {
+        // Who hangs up at once would do so again.
+        let since = self.since.take();
+        if since.is_some_and(|since| since.elapsed() > LONGEST_PAUSE) {
+            self.pause = Pause::default();
+        }
         if self.heard.take().is_none() {
             self.fail(address, "who is there hangs up without a word".to_owned());
         }

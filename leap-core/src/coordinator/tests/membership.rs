@@ -63,7 +63,8 @@ fn storage_that_lost_committed_versions_is_refused() {
             &mut coordinator,
             join(A, 2, fragment(W0, 0, &[(2, &[], true)]))
         ),
-        [gather_starts(2), refused(A, 2, refusal), gather_ends(2)]
+        [refused(A, 2, refusal)],
+        "nobody is displaced by it"
     );
     assert_eq!(coordinator.decisions().count(), 0);
 }
@@ -216,6 +217,39 @@ fn whoever_comes_from_another_storage_is_refused_however_many_lives_it_counts() 
         [told_boundary(&[(B, 1)])],
         "and the other lives on"
     );
+}
+
+#[test]
+fn a_copy_that_counts_further_takes_the_place_only_with_all_that_was_committed() {
+    // As data does that was moved to another machine.
+    let (mut coordinator, by) = b_in_named_storage();
+    let persisted = |version| {
+        Message(ToCoordinator::Persisted {
+            object: B,
+            incarnation: by,
+            world_line: W0,
+            version: Version(version),
+            dependencies: set(&[]),
+        })
+    };
+    on(&mut coordinator, persisted(2));
+    let copy = Incarnation::of(1, 6, 3).expect("an early life");
+    let refusal = Refusal::LostCommitted {
+        committed: Version(2),
+        found: Version(1),
+    };
+    let stored = fragment(W0, 0, &[(1, &[], true)]);
+    assert_eq!(
+        on(&mut coordinator, join_as(copy, stored)),
+        [refused_as(copy, refusal)]
+    );
+    assert_eq!(
+        on(&mut coordinator, persisted(3)),
+        [told_boundary(&[(B, 3)])],
+        "and the other lives on"
+    );
+    on(&mut coordinator, join_as(copy, fragment(W0, 3, &[])));
+    assert_eq!(coordinator.life_of(B), Some(copy));
 }
 
 #[test]

@@ -203,3 +203,24 @@ fn who_may_rest_on_others_that_were_removed_unheard_stays_away() {
         "{effects:?}"
     );
 }
+
+#[test]
+fn who_comes_while_its_removal_is_on_its_way_to_the_log_is_judged_after_it() {
+    // What counts as committed is part of the decision.
+    let mut coordinator = steady(&[A, B]);
+    on(&mut coordinator, persisted(B, 3, &[]));
+    on(&mut coordinator, CoordinatorInput::Remove(B));
+    let logging = on(&mut coordinator, report(A, Some(gather(2)), nothing(W0)));
+    assert!(matches!(logging[..], [Log(LogRecord::Decided { .. })]));
+    let stored = fragment(W0, 0, &[(2, &[], true)]);
+    assert_eq!(on(&mut coordinator, join(B, 2, stored)), []);
+    on(&mut coordinator, Logged);
+    let refusal = Refusal::LostCommitted {
+        committed: Version(3),
+        found: Version(2),
+    };
+    assert_eq!(
+        on(&mut coordinator, report(A, None, nothing(W1))),
+        [refused(B, 2, refusal)]
+    );
+}
