@@ -183,14 +183,13 @@ struct Search {
     pause: Pause,
     /// What is at the other end of the connection, if anything was heard.
     heard: Option<Heard>,
-    /// When the coordinator was first heard on it.
-    since: Option<Instant>,
     why_not: Option<String>,
 }
 
-#[derive(PartialEq, Eq)]
 enum Heard {
-    Coordinator,
+    Coordinator {
+        since: Instant,
+    },
     /// Somebody who is none.
     Other,
 }
@@ -208,8 +207,8 @@ impl Search {
             if self.why_not.is_some() {
                 tracing::info!(address, "the coordinator is found");
             }
-            self.heard = Some(Heard::Coordinator);
-            self.since = Some(Instant::now());
+            let since = Instant::now();
+            self.heard = Some(Heard::Coordinator { since });
             self.why_not = None;
         }
         ControlFlow::Continue(())
@@ -217,13 +216,15 @@ impl Search {
 
     /// The connection ended.
     fn lost(&mut self, address: &str) {
-        // Who hangs up at once would do so again.
-        let since = self.since.take();
-        if since.is_some_and(|since| since.elapsed() > LONGEST_PAUSE) {
-            self.pause = Pause::default();
-        }
-        if self.heard.take().is_none() {
-            self.fail(address, "who is there hangs up without a word".to_owned());
+        match self.heard.take() {
+            Some(Heard::Coordinator { since }) => {
+                // Who hangs up at once would do so again.
+                if since.elapsed() > LONGEST_PAUSE {
+                    self.pause = Pause::default();
+                }
+            }
+            Some(Heard::Other) => {}
+            None => self.fail(address, "who is there hangs up without a word".to_owned()),
         }
     }
 
