@@ -148,7 +148,11 @@ async fn coordinate(inner: Arc<Inner>, network: Network, address: String) {
     // Hears only what everybody is told, so that its boundary is never without what is in it by dependency:
     // a coordinator that has just begun takes our word for it.
     let mut told = Observer::default();
-    let mut search = Search::default();
+    let mut search = Search {
+        // A coordinator that is embedded and ends has said why, or its host ends.
+        is_quiet: matches!(network, Network::InProcess { .. }),
+        ..Search::default()
+    };
     loop {
         match network.connect(&address).await {
             Ok(connection) => {
@@ -180,6 +184,7 @@ async fn coordinate(inner: Arc<Inner>, network: Network, address: String) {
 /// The search for the coordinator. Whoever reads the log is told once of each thing that is in its way.
 #[derive(Default)]
 struct Search {
+    is_quiet: bool,
     pause: Pause,
     /// What is at the other end of the connection, if anything was heard.
     heard: Option<Heard>,
@@ -229,7 +234,7 @@ impl Search {
     }
 
     fn fail(&mut self, address: &str, why: String) {
-        if self.why_not.as_ref() == Some(&why) {
+        if self.is_quiet || self.why_not.as_ref() == Some(&why) {
             tracing::debug!(address, why, "still without the coordinator");
         } else {
             tracing::warn!(
