@@ -51,6 +51,16 @@ struct State {
     pause: Option<Pause>,
 }
 
+impl State {
+    /// Sets the flag to `to` if it is attached and is `from`.
+    fn turn_flag(&self, from: u32, to: u32) {
+        if let Some(at) = &self.flag {
+            let (set, found) = (Ordering::Relaxed, Ordering::Relaxed);
+            let _ = at.word().compare_exchange(from, to, set, found);
+        }
+    }
+}
+
 /// A request that nobody had made before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Request(u64);
@@ -90,15 +100,8 @@ impl CaptureHandle {
         state.requests += 1;
         let request = (!state.is_requested).then_some(Request(state.requests));
         state.is_requested = true;
-        if let Some(at) = &state.flag {
-            // If the process is unwinding already, that answers this request too.
-            let _ = at.word().compare_exchange(
-                flag::RUN,
-                flag::REQUESTED,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-        }
+        // If the process is unwinding already, that answers this request too.
+        state.turn_flag(flag::RUN, flag::REQUESTED);
         self.0.requested.notify_all();
         request
     }
@@ -111,14 +114,7 @@ impl CaptureHandle {
             return;
         }
         state.is_requested = false;
-        if let Some(at) = &state.flag {
-            let _ = at.word().compare_exchange(
-                flag::REQUESTED,
-                flag::RUN,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-        }
+        state.turn_flag(flag::REQUESTED, flag::RUN);
     }
 
     /// Whether a capture is requested and has not happened yet.
